@@ -1,0 +1,69 @@
+"""slatewise: from scored candidates of several business lines to the page that is served.
+
+Names are imported when first used, so that `import slatewise` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slatewise.blend.calibrate import Calibrate, Ratio
+    from slatewise.blend.merge import Layout, Merge
+    from slatewise.blend.weight import Weight
+    from slatewise.compose.constrain import Constrain
+    from slatewise.compose.solve import Solve
+    from slatewise.core.candidates import Candidates
+    from slatewise.core.columns import Embedding, EmbeddingTable
+    from slatewise.core.errors import PolicyError, RequestError, SlatewiseError
+    from slatewise.core.page import Page
+    from slatewise.core.policy import Policy
+    from slatewise.core.request import Request
+    from slatewise.core.rules import Rule
+    from slatewise.core.state import State
+    from slatewise.feed import Feed
+    from slatewise.score.fuse import Fuse
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Calibrate": "blend.calibrate",
+    "Candidates": "core.candidates",
+    "Constrain": "compose.constrain",
+    "Embedding": "core.columns",
+    "EmbeddingTable": "core.columns",
+    "Feed": "feed",
+    "Fuse": "score.fuse",
+    "Layout": "blend.merge",
+    "Merge": "blend.merge",
+    "Page": "core.page",
+    "Policy": "core.policy",
+    "PolicyError": "core.errors",
+    "Ratio": "blend.calibrate",
+    "Request": "core.request",
+    "RequestError": "core.errors",
+    "Rule": "core.rules",
+    "SlatewiseError": "core.errors",
+    "Solve": "compose.solve",
+    "State": "core.state",
+    "Weight": "blend.weight",
+}
+
+__all__ = [  # noqa: RUF022
+    "Feed", "Policy", "Request", "Candidates", "Page", "State",
+    "Fuse", "Calibrate", "Ratio", "Weight", "Merge", "Layout", "Constrain", "Rule", "Solve",
+    "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'slatewise' has no attribute {name!r}")
+    return getattr(import_module(f"slatewise.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

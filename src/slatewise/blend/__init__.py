@@ -1,0 +1,1 @@
+"""Layer 2: which line gets this slot?"""

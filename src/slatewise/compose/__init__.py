@@ -1,0 +1,1 @@
+"""Layer 3: how should the whole page be put together?"""

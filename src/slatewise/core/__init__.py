@@ -1,0 +1,1 @@
+"""The vocabulary: requests, candidates, policies, rules, pages, as values."""

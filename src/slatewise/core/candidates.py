@@ -1,0 +1,271 @@
+"""Candidates: what the lines nominate for one request, as read-only columns over the same rows.
+
+One row is one nomination: an item by a line. An item may be nominated by several lines (several rows with the same
+`item_id`); a page shows it once. Columns are checked once, here; kernels trust them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slatewise.core.columns import (
+    Codes,
+    Column,
+    Embedding,
+    Flags,
+    Keys,
+    Kind,
+    Numbers,
+    guess,
+    kind_of,
+    require_present,
+    store,
+)
+from slatewise.core.errors import RequestError, did_you_mean, shown
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+ONLY_LINE = "all"
+"""The line of candidates that name none."""
+
+
+@final
+class Candidates:
+    """Read-only columns over n rows.
+
+    Attributes:
+        item_id: n ids, all text or all whole numbers; distinct within a line.
+        columns: Name to stored column; `line` is always among them.
+
+    Examples:
+        >>> items = Candidates.of(item_id=["a", "b"], line=["posts", "ads"], score=[0.3, 0.9])
+        >>> len(items), items.number("score").tolist(), items.key("line").names
+        (2, [0.3, 0.9], ('posts', 'ads'))
+        >>> Candidates.of(item_id=["a", "b"], score=[0.3])
+        Traceback (most recent call last):
+        slatewise.core.errors.RequestError: candidates.score: must have 2 rows like item_id, got 1
+    """
+
+    __slots__ = ("_items", "_rank", "columns", "item_id")
+
+    def __init__(self, item_id: Sequence[Any], columns: Mapping[str, Column]) -> None:
+        """Take columns that were checked before; `Candidates.of` is the way in from raw data."""
+        self.item_id = item_id
+        self.columns = columns
+        self._items: Codes | None = None
+        self._rank: Codes | None = None
+
+    @classmethod
+    def of(cls, data: Any = None, /, *, kinds: Mapping[str, Kind] | None = None, **columns: Any) -> Candidates:
+        """Check raw data and store it.
+
+        Args:
+            data: A mapping of lists or NumPy arrays, an Arrow table or a Polars frame.
+            kinds: Kinds of columns, as a policy declares them; kinds of others are taken from their values.
+            columns: More columns by name. `item_id` defaults to the row number, `line` to a single line.
+
+        Raises:
+            RequestError: Columns differ in length, a value is not of its kind or not finite, a line names an id twice.
+        """
+        raw = {**(_columns_of(data) if data is not None else {}), **columns}
+        length = len(next(iter(raw.values()))) if raw else 0
+        ids = _ids(raw.pop("item_id", range(length)))
+        stored: dict[str, Column] = {}
+        for name, values in raw.items():
+            kind = (kinds or {}).get(name) or ("key" if name == "line" else guess(values))
+            stored[name] = _read_only(store(f"candidates.{name}", values, kind))
+            rows = _length(stored[name])
+            if rows != len(ids):
+                raise RequestError(f"candidates.{name}", f"must have {len(ids)} rows like item_id", str(rows))
+        if "line" not in stored:
+            stored["line"] = Keys(np.zeros(len(ids), dtype=np.int32), (ONLY_LINE,))
+        require_present("candidates.line", stored["line"])
+        candidates = cls(ids, stored)
+        _require_distinct(candidates)
+        return candidates
+
+    def __len__(self) -> int:
+        """Return n, the number of rows."""
+        return len(self.item_id)
+
+    def __repr__(self) -> str:
+        """Show the size and the columns."""
+        kinds = ", ".join(f"{name}: {kind_of(column)}" for name, column in self.columns.items())
+        return f"Candidates({len(self)} rows; {kinds})"
+
+    def number(self, name: str) -> Numbers:
+        """Return a number column, (n,) float64."""
+        return cast("Numbers", self.columns[name])
+
+    def flag(self, name: str) -> Flags:
+        """Return a flag column, (n,) bool."""
+        return cast("Flags", self.columns[name])
+
+    def key(self, name: str) -> Keys:
+        """Return a key column; `item_id` counts as one."""
+        if name == "item_id":
+            return Keys(self.items, tuple(dict.fromkeys(self.item_id)))
+        return cast("Keys", self.columns[name])
+
+    def embedding(self, name: str) -> Embedding:
+        """Return an embedding column: row ids into a shared table."""
+        return cast("Embedding", self.columns[name])
+
+    @property
+    def items(self) -> Codes:
+        """(n,) code of each row's item; rows of one item share a code."""
+        if self._items is None:
+            seen: dict[Any, int] = {}
+            codes = [seen.setdefault(item, len(seen)) for item in self.item_id]
+            self._items = np.array(codes, dtype=np.int32)
+        return self._items
+
+    @property
+    def rank(self) -> Codes:
+        """(n,) place of each row when sorted by (item_id, line): the same for any order of the rows."""
+        if self._rank is None:
+            lines = self.key("line")
+            named = [lines.names[code] for code in lines.codes.tolist()]
+            order = sorted(range(len(self)), key=lambda row: (self.item_id[row], named[row]))
+            self._rank = np.empty(len(self), dtype=np.int32)
+            self._rank[order] = np.arange(len(self), dtype=np.int32)
+        return self._rank
+
+    def descending(self, values: Numbers) -> Codes:
+        """Return all rows, largest value first; ties go to the smaller (item_id, line)."""
+        order = np.argsort(-values, kind="stable")
+        ranked = values[order]
+        if (ranked[1:] == ranked[:-1]).any():
+            order = np.lexsort((self.rank, -values))
+        return order.astype(np.int32)
+
+    def with_columns(self, new: Mapping[str, Column]) -> Candidates:
+        """Return candidates with columns added or replaced; the rows stay as they are."""
+        grown = Candidates(self.item_id, {**self.columns, **new})
+        grown._items, grown._rank = self._items, self._rank
+        return grown
+
+    def take(self, rows: NDArray[np.integer]) -> Candidates:
+        """Return some rows, in the order given."""
+        columns = {
+            name: column.take(rows) if isinstance(column, Keys | Embedding) else column[rows]
+            for name, column in self.columns.items()
+        }
+        return Candidates([self.item_id[row] for row in rows.tolist()], columns)
+
+    def conform(self, kinds: Mapping[str, Kind], lines: Sequence[str]) -> Candidates:
+        """Return candidates whose declared columns have their declared kinds and whose line codes index `lines`.
+
+        Raises:
+            RequestError: A declared column is absent or of another kind, lacks a value it must have, or a line
+                is unknown.
+        """
+        changed: dict[str, Column] = {}
+        for name, kind in kinds.items():
+            column = self.columns.get(name)
+            if column is None:
+                hint = did_you_mean(name, set(self.columns) - set(kinds) - {"line"})
+                raise RequestError(f"candidates.{name}", "must be given", "nothing", hint)
+            if kind_of(column) != kind.rstrip("?"):
+                column = changed[name] = store(f"candidates.{name}", column, kind)
+            if not kind.endswith("?"):
+                require_present(f"candidates.{name}", column)
+        own = self.key("line")
+        if own.names != tuple(lines):
+            changed["line"] = _known_lines(own, lines)
+        return self.with_columns(changed) if changed else self
+
+
+def _columns_of(data: Any) -> dict[str, Any]:
+    if isinstance(data, Mapping):
+        return dict(cast("Mapping[str, Any]", data))
+    if hasattr(data, "get_columns"):  # Polars
+        return {column.name: _array(column.to_numpy(), column.to_list) for column in data.get_columns()}
+    if hasattr(data, "column_names"):  # Arrow
+        return {name: _arrow(data.column(name)) for name in data.column_names}
+    raise RequestError(
+        "candidates", "must be a mapping of columns, an Arrow table or a Polars frame", type(data).__name__
+    )
+
+
+def _arrow(column: Any) -> Any:
+    return column.to_pylist() if column.null_count else _array(column.to_numpy(), column.to_pylist)
+
+
+def _array(values: NDArray[Any], to_list: Any) -> Any:
+    return values if values.dtype.kind in "iufb" else to_list()
+
+
+def _length(column: Column) -> int:
+    match column:
+        case Keys():
+            return len(column.codes)
+        case Embedding():
+            return len(column.rows)
+        case _:
+            return len(column)
+
+
+def _ids(values: Any) -> list[Any]:
+    ids = cast("list[Any]", values.tolist() if isinstance(values, np.ndarray) else list(values))
+    types = set(map(type, ids))
+    if types <= {str} or types <= {int}:
+        return ids
+    for row, value in enumerate(ids):
+        if type(value) not in (str, int):
+            raise RequestError(f"candidates.item_id[{row}]", "must be text or a whole number", shown(value))
+    raise RequestError("candidates.item_id", "must be all text or all whole numbers", "both")
+
+
+def _require_distinct(candidates: Candidates) -> None:
+    ids = candidates.item_id
+    if len(set(ids)) == len(ids):
+        return
+    lines = candidates.key("line")
+    first: dict[tuple[Any, int], int] = {}
+    for row, pair in enumerate(zip(ids, lines.codes.tolist(), strict=True)):
+        if pair in first:
+            raise RequestError(
+                f"candidates.item_id[{row}]",
+                f"must be distinct within line {lines.name(row)!r}",
+                f"{shown(ids[row])} again (first at row {first[pair]})",
+            )
+        first[pair] = row
+
+
+def _known_lines(own: Keys, lines: Sequence[str]) -> Keys:
+    if own.names == (ONLY_LINE,) and len(lines) == 1:
+        return Keys(own.codes, tuple(lines))
+    places = {name: code for code, name in enumerate(lines)}
+    lookup = np.array([places.get(name, -1) for name in own.names], dtype=np.int32)
+    codes = lookup[own.codes] if len(own.names) else own.codes
+    if codes.size and codes.min() < 0:
+        row = int(codes.argmin())
+        raise RequestError(
+            f"candidates.line[{row}]",
+            "must be a line of the policy",
+            shown(own.name(row)),
+            did_you_mean(str(own.name(row)), lines),
+        )
+    return Keys(_locked(codes), tuple(lines))
+
+
+def _read_only(column: Column) -> Column:
+    """Return a view that cannot be written through; the caller's own array keeps its flags."""
+    match column:
+        case Keys(codes, names):
+            return Keys(_locked(codes), names)
+        case Embedding(table, rows):
+            return Embedding(table, _locked(rows))
+        case _:
+            return cast("Column", _locked(cast("NDArray[Any]", column)))
+
+
+def _locked(array: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    view = array.view()
+    view.flags.writeable = False
+    return view

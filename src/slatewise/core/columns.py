@@ -1,0 +1,265 @@
+"""Columns: what a candidate may carry, and how raw values become arrays.
+
+| kind | stored as | missing (only with `?`) |
+|---|---|---|
+| `number` | (n,) float64, finite | NaN |
+| `key` | `Keys`: (n,) int32 codes and the names they stand for | code -1 |
+| `flag` | (n,) bool | not possible |
+| `embedding` | `Embedding`: a shared float32 table and (n,) row ids | row id -1 |
+
+A kind with a question mark (`number?`) may have missing values; a stage that reads it says what it does with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, final, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slatewise.core.errors import RequestError, shown
+
+Kind: TypeAlias = Literal["number", "number?", "key", "key?", "flag", "embedding", "embedding?"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+Numbers: TypeAlias = NDArray[np.float64]
+Flags: TypeAlias = NDArray[np.bool_]
+Codes: TypeAlias = NDArray[np.int32]
+
+
+class Keys(NamedTuple):
+    """A categorical column.
+
+    Attributes:
+        codes: (n,) index into `names`, -1 where the value is missing.
+        names: Distinct values, in no particular order.
+    """
+
+    codes: Codes
+    names: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Keys:
+        """Encode values; None is missing.
+
+        >>> Keys.of(["ads", "posts", "ads", None]).codes.tolist()
+        [0, 1, 0, -1]
+        """
+        seen: dict[Any, int] = {}
+        codes = [-1 if value is None else seen.setdefault(value, len(seen)) for value in values]
+        return cls(np.array(codes, dtype=np.int32), tuple(seen))
+
+    def name(self, row: int) -> Any:
+        """Return the value of one row, None where it is missing."""
+        code = self.codes[row]
+        return self.names[code] if code >= 0 else None
+
+    def take(self, rows: NDArray[np.integer]) -> Keys:
+        """Return the column of some rows."""
+        return Keys(self.codes[rows], self.names)
+
+
+@final
+class EmbeddingTable:
+    """A matrix of embeddings that many requests share; checked once, never copied.
+
+    Attributes:
+        matrix: (m, d) float32, finite, read-only.
+    """
+
+    __slots__ = ("matrix",)
+
+    def __init__(self, matrix: Any) -> None:
+        values = np.asarray(matrix)
+        if values.ndim != 2 or values.dtype.kind not in "fiu":
+            raise RequestError(
+                "embedding table", "must be a matrix of numbers", f"{values.dtype} of shape {values.shape}"
+            )
+        self.matrix: NDArray[np.float32] = np.ascontiguousarray(values, dtype=np.float32).view()
+        broken = np.flatnonzero(~np.isfinite(self.matrix).all(axis=1))
+        if broken.size:
+            raise RequestError(f"embedding table[{broken[0]}]", "must be finite", shown(values[broken[0]].tolist()))
+        self.matrix.setflags(write=False)
+
+
+class Embedding(NamedTuple):
+    """An embedding column: row ids into a shared table.
+
+    Attributes:
+        table: The shared matrix.
+        rows: (n,) row of each candidate in the table, -1 where it has none.
+    """
+
+    table: EmbeddingTable
+    rows: Codes
+
+    def take(self, rows: NDArray[np.integer]) -> Embedding:
+        """Return the column of some rows; the table is shared."""
+        return Embedding(self.table, self.rows[rows])
+
+
+Column: TypeAlias = Numbers | Flags | Keys | Embedding
+
+
+def kind_of(column: Column) -> Kind:
+    """Return the kind of a stored column, without its question mark."""
+    if isinstance(column, Keys):
+        return "key"
+    if isinstance(column, Embedding):
+        return "embedding"
+    return "flag" if column.dtype == np.bool_ else "number"
+
+
+def guess(values: Any) -> Kind:
+    """Return the kind that raw values look like: text is a key, nested numbers are an embedding.
+
+    >>> guess([1, 2]), guess(["a", None]), guess([True, False]), guess([[1.0, 0.0]])
+    ('number', 'key', 'flag', 'embedding')
+    """
+    if isinstance(values, Keys):
+        return "key"
+    if isinstance(values, Embedding):
+        return "embedding"
+    if isinstance(values, np.ndarray):
+        array = cast("NDArray[Any]", values)
+        if array.ndim == 2:
+            return "embedding"
+        if array.dtype.kind != "O":
+            return "flag" if array.dtype.kind == "b" else "number" if array.dtype.kind in "iuf" else "key"
+        values = array.tolist()
+    first = next((value for value in cast("Iterable[Any]", values) if value is not None), 0.0)
+    if isinstance(first, bool | np.bool_):
+        return "flag"
+    if isinstance(first, Sequence | np.ndarray) and not isinstance(first, str):
+        return "embedding"
+    return "number" if isinstance(first, int | float | np.number) else "key"
+
+
+def store(where: str, values: Any, kind: Kind) -> Column:
+    """Turn raw values into a stored column of `kind`; missing values pass, `require_present` judges them.
+
+    Raises:
+        RequestError: A value is not of the kind, is infinite, or points outside its table.
+    """
+    match kind.rstrip("?"):
+        case "number":
+            return _numbers(where, values)
+        case "key":
+            return _keys(where, values)
+        case "flag":
+            return _flags(where, values)
+        case _:
+            return _embedding(where, values)
+
+
+def require_present(where: str, column: Column) -> None:
+    """Refuse a column with missing values.
+
+    Raises:
+        RequestError: Names the first row that lacks a value.
+    """
+    if isinstance(column, Keys):
+        absent = column.codes < 0
+    elif isinstance(column, Embedding):
+        absent = column.rows < 0
+    elif column.dtype == np.bool_:
+        return
+    else:
+        absent = np.isnan(cast("Numbers", column))
+    if absent.any():
+        row = int(absent.argmax())
+        raise RequestError(
+            f"{where}[{row}]",
+            "must have a value",
+            "none",
+            f"declare the column with a question mark ('{kind_of(column)}?') if values may be missing",
+        )
+
+
+def _numbers(where: str, values: Any) -> Numbers:
+    if isinstance(values, Keys | Embedding):
+        raise RequestError(where, "must be numbers", f"a column of kind {kind_of(values)!r}")
+    if not isinstance(values, np.ndarray):
+        values = _from_list(where, values)
+    array = cast("NDArray[Any]", values)
+    if array.dtype.kind not in "iuf" or array.ndim != 1:
+        raise RequestError(where, "must be one number per row", f"{array.dtype} of shape {array.shape}")
+    numbers = array.astype(np.float64, copy=False)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise RequestError(f"{where}[{row}]", "must be finite", shown(float(numbers[row])))
+    return numbers
+
+
+def _from_list(where: str, values: Iterable[Any]) -> NDArray[Any]:
+    items = list(values)
+    if set(map(type, items)) <= {float, int}:
+        return np.array(items, dtype=np.float64)
+    for row, value in enumerate(items):
+        if value is not None and (isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number)):
+            raise RequestError(f"{where}[{row}]", "must be a number", shown(cast("object", value)))
+    return np.array([np.nan if value is None else value for value in items], dtype=np.float64)
+
+
+def _keys(where: str, values: Any) -> Keys:
+    if isinstance(values, Keys):
+        return values
+    if isinstance(values, Embedding):
+        raise RequestError(where, "must be one value per row", "an embedding")
+    if isinstance(values, np.ndarray):
+        array = cast("NDArray[Any]", values)
+        if array.ndim != 1:
+            raise RequestError(where, "must be one value per row", f"an array of shape {array.shape}")
+        if array.dtype.kind == "f":
+            return Keys.of(None if np.isnan(value) else _whole(where, value) for value in array)
+        values = array.tolist()
+    items = list(cast("Iterable[Any]", values))
+    if not set(map(type, items)) <= {str, type(None)}:
+        for row, value in enumerate(items):
+            if value is not None and not isinstance(value, str | int | float):
+                raise RequestError(f"{where}[{row}]", "must be text or a whole number", shown(value))
+        items = [_whole(where, value) if isinstance(value, float) else value for value in items]
+    return Keys.of(items)
+
+
+def _whole(where: str, value: float) -> int:
+    if not float(value).is_integer():
+        raise RequestError(where, "must be text or a whole number to be a key", shown(float(value)))
+    return int(value)
+
+
+def _flags(where: str, values: Any) -> Flags:
+    if isinstance(values, np.ndarray) and cast("NDArray[Any]", values).dtype.kind == "b":
+        return cast("Flags", values)
+    if isinstance(values, Keys | Embedding):
+        raise RequestError(where, "must be true or false", f"a column of kind {kind_of(values)!r}")
+    items = cast("list[object]", values.tolist() if isinstance(values, np.ndarray) else list(values))
+    for row, value in enumerate(items):
+        if not isinstance(value, bool | np.bool_):
+            raise RequestError(f"{where}[{row}]", "must be true or false", shown(value))
+    return np.array(items, dtype=np.bool_)
+
+
+def _embedding(where: str, values: Any) -> Embedding:
+    if isinstance(values, Embedding):
+        rows = np.asarray(values.rows, dtype=np.int32)
+        outside = (rows < -1) | (rows >= len(values.table.matrix))
+        if outside.any():
+            row = int(outside.argmax())
+            rule = f"must be a row of its table (0..{len(values.table.matrix) - 1}, -1 for none)"
+            raise RequestError(f"{where}[{row}]", rule, shown(int(rows[row])))
+        return Embedding(values.table, rows)
+    if isinstance(values, np.ndarray) and cast("NDArray[Any]", values).ndim == 2:
+        matrix = cast("NDArray[Any]", values)
+        return Embedding(EmbeddingTable(matrix), np.arange(len(matrix), dtype=np.int32))
+    vectors = list(cast("Iterable[Any]", values))
+    present = [vector for vector in vectors if vector is not None]
+    for row, vector in enumerate(vectors):
+        if vector is not None and np.shape(vector) != np.shape(present[0]):
+            rule = f"must have the shape of the first vector, {np.shape(present[0])}"
+            raise RequestError(f"{where}[{row}]", rule, str(np.shape(vector)))
+    rows = np.full(len(vectors), -1, dtype=np.int32)
+    rows[[vector is not None for vector in vectors]] = np.arange(len(present), dtype=np.int32)
+    return Embedding(EmbeddingTable(np.array(present) if present else np.zeros((0, 0))), rows)

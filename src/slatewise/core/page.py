@@ -1,0 +1,105 @@
+"""Page: what a request gets back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from slatewise.core.slate import Slate
+from slatewise.core.state import State
+from slatewise.core.trace import Trace
+
+StatusKind: TypeAlias = Literal["feasible", "relaxed", "empty"]
+
+
+class Relaxation(msgspec.Struct, frozen=True, gc=False):
+    """A rule that gave way.
+
+    Attributes:
+        rule: Name of the rule.
+        by: How far its windows are outside their bounds, summed; in rows, or in units of the rule's weight.
+    """
+
+    rule: str
+    by: float
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How a page came out, measured on the page that is served.
+
+    Attributes:
+        kind: `feasible` (every rule holds), `relaxed` (some rule gave way), or `empty` (no row).
+        relaxed: The rules that gave way, most important first.
+        missing: Slots asked for and not filled: too few candidates, or contractual rules forbade more.
+        held: Contractual rules that kept the page short.
+    """
+
+    kind: StatusKind
+    relaxed: tuple[Relaxation, ...] = ()
+    missing: int = 0
+    held: tuple[str, ...] = ()
+
+
+class PlacedItem(msgspec.Struct, frozen=True, gc=False):
+    """An item on a page.
+
+    Attributes:
+        slot: Place on the page, from 1.
+        item_id: The item.
+        line: The line that nominated it.
+        utility: What the last selector maximised, for this item.
+    """
+
+    slot: int
+    item_id: str | int
+    line: str
+    utility: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page, ready to be served.
+
+    Attributes:
+        request_id: Name of the request.
+        slate: Rows of the request's candidates in serving order.
+        items: The same rows as people know them.
+        value: Sum of the items' utilities.
+        status: Whether the rules hold.
+        policy: Content hash of the policy.
+        state: What the session has seen after this page; give it to the next request.
+        trace: Why this page; None unless asked for.
+    """
+
+    request_id: str
+    slate: Slate
+    items: tuple[PlacedItem, ...]
+    value: float
+    status: Status
+    policy: str
+    state: State
+    trace: Trace | None = None
+
+    @property
+    def item_ids(self) -> list[Any]:
+        """Ids in serving order."""
+        return [item.item_id for item in self.items]
+
+    def document(self) -> dict[str, Any]:
+        """Return the page as plain data, as the service sends it; `trace` is left out where there is none."""
+        plain: dict[str, Any] = {
+            "request_id": self.request_id,
+            "items": self.items,
+            "value": self.value,
+            "status": self.status,
+            "probability": self.slate.probability,
+            "policy": self.policy,
+            "state": self.state.token,
+        }
+        return plain if self.trace is None else {**plain, "trace": self.trace}
+
+    def encode(self) -> bytes:
+        """Return the page as JSON; equal pages give equal bytes."""
+        return msgspec.json.encode(self.document())

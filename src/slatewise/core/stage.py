@@ -1,0 +1,100 @@
+"""Stage: one step of a pipeline.
+
+An **Annotator** adds columns and a **Selector** picks rows; no stage does both. Any stage may declare rules, which bind
+every selector from there on. A stage is its own configuration: a frozen struct whose fields are the section of the
+policy, and which says what it reads and writes, so that a feed can check the chain before the first request.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+import numpy as np
+
+from slatewise.core.candidates import Candidates
+from slatewise.core.columns import Codes, Kind, Numbers
+from slatewise.core.request import Request
+from slatewise.core.rules import Constraints, Rule
+
+if TYPE_CHECKING:
+    from slatewise.core.policy import Policy
+
+
+class _StageMeta(msgspec.StructMeta, type(ABC)):
+    """Lets a struct have abstract methods."""
+
+
+class Stage(msgspec.Struct, ABC, metaclass=_StageMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step with a name, its columns and its rules.
+
+    Attributes:
+        section: Its place in a policy, `layer.verb`.
+    """
+
+    section: ClassVar[str]
+
+    @property
+    def reads(self) -> Mapping[str, Kind]:
+        """Columns it needs and their kinds; a kind with `?` says that it knows what to do with missing values."""
+        return {}
+
+    @property
+    def writes(self) -> Mapping[str, Kind]:
+        """Columns it adds; one that it also reads, it refines."""
+        return {}
+
+    @property
+    def hard_rules(self) -> tuple[Rule, ...]:
+        """Hard rules that bind this and every later selector."""
+        return ()
+
+    def check(self, policy: Policy) -> None:
+        """Refuse settings that only the whole policy shows to be wrong, such as a line it does not have.
+
+        Raises:
+            PolicyError: Names the field, the rule and the value.
+        """
+
+
+class Annotator(Stage, frozen=True):
+    """A step that adds columns and leaves the rows alone."""
+
+    @abstractmethod
+    def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
+        """Return the columns in `writes`, each (n,) and finite."""
+
+    def parts(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
+        """Return parts that add up to the first column written, by name; none if it is not a sum."""
+        return {}
+
+
+class Selector(Stage, frozen=True):
+    """A step that picks and orders rows.
+
+    Attributes:
+        by: The number column that it maximises.
+    """
+
+    by: str = "utility"
+
+    @abstractmethod
+    def select(
+        self,
+        candidates: Candidates,
+        slots: int,
+        *,
+        constraints: Constraints | None = None,
+        request: Request | None = None,
+    ) -> Codes:
+        """Return at most `slots` distinct rows in serving order, of distinct items, under the constraints."""
+
+    def keep(self, slots: int) -> int:
+        """Return how many rows it passes on, at most, to a selector that follows; it is then asked for so many."""
+        return slots
+
+    def predecessors(self, candidates: Candidates) -> Codes:
+        """Return, for each row, the row that has to be placed before it; -1 for none."""
+        return np.full(len(candidates), -1, dtype=np.int32)

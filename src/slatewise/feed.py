@@ -1,0 +1,253 @@
+"""Feed: a policy at work.
+
+    request -> admit -> annotate ... -> select ... -> page
+                        (columns)       (rows)
+
+`compose` is a pure function of policy and request: same inputs, same bytes out, whatever the process, the thread or the
+order of the candidates. The trace is read off the columns and the rules; stages know nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, final
+
+import numpy as np
+
+from slatewise.core.candidates import Candidates
+from slatewise.core.columns import Codes
+from slatewise.core.page import Page, PlacedItem, Relaxation, Status
+from slatewise.core.policy import Policy, StageTable
+from slatewise.core.request import Request
+from slatewise.core.rules import UNIT, Constraints, Rule, Rulebook
+from slatewise.core.slate import Slate
+from slatewise.core.stage import Annotator, Selector, Stage
+from slatewise.core.state import State
+from slatewise.core.trace import Other, SlotTrace, Step, Trace
+from slatewise.kernels import audit
+from slatewise.stages import STAGES
+
+LOOK_AHEAD = "look-ahead"
+"""Stands for the rule of a row that was held back for the sake of later slots as a whole."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One request on its way through the stages.
+
+    Attributes:
+        candidates: The rows still in play, with every column written so far.
+        rows: Where these rows stand in the request's candidates.
+        history: What each annotator found and what it made of it; empty unless a trace was asked for.
+    """
+
+    candidates: Candidates
+    rows: Codes
+    history: list[_Annotated] = field(default_factory=list["_Annotated"])
+
+
+class _Annotated(NamedTuple):
+    stage: Annotator
+    rows: Codes
+    before: Candidates
+    after: Candidates
+
+
+@final
+class Feed:
+    """Composes pages by a policy.
+
+    Attributes:
+        policy: The policy.
+
+    Examples:
+        >>> from slatewise import Candidates, Policy, Request, Rule, Constrain, Solve
+        >>> apart = Rule(name="ads apart", group={"line": "ads"}, every=2, at_most=1)
+        >>> feed = Feed(Policy.of(
+        ...     Constrain(rules=(apart,)), Solve(),
+        ...     lines=["posts", "ads"], columns={"utility": "number"}, slots=3,
+        ... ))
+        >>> items = Candidates.of(
+        ...     item_id=["a", "b", "c"], line=["ads", "ads", "posts"], utility=[3.0, 2.0, 1.0]
+        ... )
+        >>> feed.compose(Request(candidates=items)).item_ids
+        ['a', 'c', 'b']
+    """
+
+    __slots__ = ("_plan", "_terminal", "policy")
+
+    def __init__(self, policy: Policy) -> None:
+        """Take a checked policy."""
+        self.policy = policy
+        self._plan = tuple(_plan(policy))
+        self._terminal = policy.selectors[-1]
+
+    @classmethod
+    def load(cls, path: str | Path, *, stages: StageTable = STAGES) -> Feed:
+        """Read a policy file and check it.
+
+        Args:
+            path: A .yaml, .yml, .toml or .json file.
+            stages: Section to stage class; pass `STAGES | {...}` to add stages of your own.
+
+        Raises:
+            PolicyError: With file and line.
+        """
+        return cls(Policy.load(path, stages))
+
+    def compose(self, request: Request, *, trace: bool = False) -> Page:
+        """Return the page for a request.
+
+        Raises:
+            RequestError: The request does not fit the policy; what can happen on an ordinary day (rules that
+                cannot all hold, too few candidates) is a status of the page instead.
+        """
+        request = self.policy.admit(request)
+        slots = request.slots or 0
+        run = _unseen(request)
+        constraints = None
+        for stage, book in self._plan:
+            if isinstance(stage, Annotator):
+                before = run.candidates
+                run.candidates = before.with_columns(stage.annotate(before, request))
+                if trace:
+                    run.history.append(_Annotated(stage, run.rows, before, run.candidates))
+            elif isinstance(stage, Selector):
+                constraints = Constraints(book, run.candidates, slots)
+                if stage is self._terminal:
+                    break
+                keep = stage.keep(slots)
+                picked = stage.select(run.candidates, keep, constraints=constraints, request=request)
+                run.candidates, run.rows = run.candidates.take(picked), run.rows[picked]
+        assert constraints is not None  # a policy ends with a selector
+        picked = self._terminal.select(run.candidates, slots, constraints=constraints, request=request)
+        return self._page(request, run, constraints, picked, trace)
+
+    def compose_many(self, requests: Iterable[Request], *, threads: int = 1, trace: bool = False) -> list[Page]:
+        """Return the pages of many requests, in their order; the kernels let threads run side by side."""
+        if threads <= 1:
+            return [self.compose(request, trace=trace) for request in requests]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(partial(self.compose, trace=trace), requests))
+
+    def _page(self, request: Request, run: _Run, constraints: Constraints, picked: Codes, trace: bool) -> Page:
+        candidates = run.candidates
+        utility = candidates.number(self._terminal.by)[picked].tolist()
+        lines = candidates.key("line")
+        items = tuple(
+            PlacedItem(slot, candidates.item_id[row], lines.names[code], worth)
+            for slot, (row, code, worth) in enumerate(
+                zip(picked.tolist(), lines.codes[picked].tolist(), utility, strict=True), 1
+            )
+        )
+        return Page(
+            request_id=request.id,
+            slate=Slate(run.rows[picked]),
+            items=items,
+            value=sum(utility),
+            status=_status(constraints, picked, request.slots or 0),
+            policy=self.policy.hash,
+            state=(request.state or State()).after(item.item_id for item in items),
+            trace=self._trace(request, run, constraints, picked) if trace else None,
+        )
+
+    def _trace(self, request: Request, run: _Run, constraints: Constraints, picked: Codes) -> Trace:
+        candidates, by = run.candidates, self._terminal.by
+        utility = candidates.number(by)
+        held, why, runner = audit.passed_over(
+            picked,
+            utility.copy(),
+            candidates.descending(utility),
+            *constraints.arrays,
+            self._terminal.predecessors(candidates),
+        )
+        steps = _steps(request, run, run.rows[picked])
+        lines = candidates.key("line")
+
+        def other(row: int, placed: int, rule: str = "") -> Other | None:
+            if row < 0:
+                return None
+            worth = float(utility[row])
+            margin = float(utility[placed]) - worth
+            return Other(candidates.item_id[row], lines.name(row), worth, margin, rule)
+
+        slots = tuple(
+            SlotTrace(
+                slot=slot + 1,
+                item_id=candidates.item_id[row],
+                line=lines.name(row),
+                utility=float(utility[row]),
+                steps=steps[slot],
+                runner_up=other(runner[slot], row),
+                held_back=other(held[slot], row, _rule_name(constraints, why[slot])),
+            )
+            for slot, row in enumerate(picked.tolist())
+        )
+        return Trace(self.policy.hash, slots)
+
+
+def _plan(policy: Policy) -> Iterator[tuple[Stage, Rulebook]]:
+    """Yield each stage with the rules that bind it: its own and those of earlier stages."""
+    rules: tuple[Rule, ...] = ()
+    for stage in policy.stages:
+        rules += stage.hard_rules
+        yield stage, Rulebook(rules)
+
+
+def _unseen(request: Request) -> _Run:
+    """Start a run with the candidates that the session was not shown before."""
+    candidates = request.candidates
+    rows = np.arange(len(candidates), dtype=np.int32)
+    if request.state is None or not request.state.shown:
+        return _Run(candidates, rows)
+    shown = set(request.state.shown)
+    rows = rows[[item not in shown for item in candidates.item_id]]
+    return _Run(candidates.take(rows), rows)
+
+
+def _status(constraints: Constraints, picked: Codes, slots: int) -> Status:
+    """Measure the page that is served, whoever made it."""
+    amounts = audit.broken(picked, *constraints.arrays)
+    relaxed = tuple(
+        Relaxation(rule.name, amount / UNIT)
+        for rule, amount in zip(constraints.book.rules, amounts.tolist(), strict=True)
+        if amount
+    )
+    missing = slots - len(picked)
+    held = _held(constraints, picked) if missing else ()
+    kind = "relaxed" if relaxed else "feasible" if len(picked) else "empty"
+    return Status(kind, relaxed, missing, held)
+
+
+def _held(constraints: Constraints, picked: Codes) -> tuple[str, ...]:
+    """Return the contractual rules that one more row, whichever, would break."""
+    left = np.flatnonzero(~np.isin(constraints.items, constraints.items[picked]))
+    contractual = constraints.book.tier == 0
+    names: dict[str, None] = {}
+    for row in left.tolist():
+        longer = np.append(picked, np.int32(row))
+        amounts = audit.broken(longer, *constraints.arrays)
+        names.update((constraints.book.rules[place].name, None) for place in np.flatnonzero(amounts * contractual))
+    return tuple(names)
+
+
+def _steps(request: Request, run: _Run, served: Codes) -> list[tuple[Step, ...]]:
+    """Return, per row served, what each annotator wrote for it."""
+    steps: list[list[Step]] = [[] for _ in served]
+    for stage, rows, before, after in run.history:
+        places = [int(np.flatnonzero(rows == row)[0]) for row in served.tolist()]
+        parts = stage.parts(before, request)
+        for number, column in enumerate(stage.writes):
+            values = after.number(column)
+            for slot, place in enumerate(places):
+                terms = {name: float(part[place]) for name, part in parts.items()} if number == 0 else {}
+                steps[slot].append(Step(stage.section, column, float(values[place]), terms))
+    return [tuple(of_row) for of_row in steps]
+
+
+def _rule_name(constraints: Constraints, place: int) -> str:
+    return constraints.book.rules[place].name if place >= 0 else LOOK_AHEAD

@@ -1,0 +1,13 @@
+"""The one table of stages: policy section to class. A new stage is added here, and nowhere else."""
+
+from __future__ import annotations
+
+from slatewise.blend.calibrate import Calibrate
+from slatewise.blend.merge import Merge
+from slatewise.blend.weight import Weight
+from slatewise.compose.constrain import Constrain
+from slatewise.compose.solve import Solve
+from slatewise.core.stage import Stage
+from slatewise.score.fuse import Fuse
+
+STAGES: dict[str, type[Stage]] = {stage.section: stage for stage in (Fuse, Calibrate, Weight, Merge, Constrain, Solve)}

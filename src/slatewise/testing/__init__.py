@@ -1,0 +1,1 @@
+"""For people who write stages: conformance checks, random instances and hypothesis strategies."""
