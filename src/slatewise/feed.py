@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from math import fsum
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
@@ -127,6 +128,20 @@ class Feed:
         picked = self._terminal.select(run.candidates, slots, constraints=constraints, request=request)
         return self._page(request, run, constraints, picked, trace)
 
+    def warm(self) -> None:
+        """Compile every kernel that the policy uses, by composing a page of made-up candidates."""
+        made_up: dict[str, Any] = {
+            "number": [0.5, 0.25],
+            "key": ["a", "b"],
+            "flag": [True, False],
+            "embedding": [[1.0], [0.5]],
+        }
+        head = self.policy.head
+        columns = {name: made_up[kind.rstrip("?")] for name, kind in head.columns.items()}
+        lines = [head.lines[0], head.lines[-1]]
+        candidates = Candidates.of({"item_id": ["a", "b"], "line": lines, **columns}, kinds=head.columns)
+        self.compose(Request(candidates=candidates), trace=True)
+
     def compose_many(self, requests: Iterable[Request], *, threads: int = 1, trace: bool = False) -> list[Page]:
         """Return the pages of many requests, in their order; the kernels let threads run side by side."""
         if threads <= 1:
@@ -148,7 +163,7 @@ class Feed:
             request_id=request.id,
             slate=Slate(run.rows[picked]),
             items=items,
-            value=sum(utility),
+            value=fsum(utility),
             status=_status(constraints, picked, request.slots or 0),
             policy=self.policy.hash,
             state=(request.state or State()).after(item.item_id for item in items),

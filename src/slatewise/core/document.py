@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast, final
+from typing import Any, NamedTuple, TypeVar, cast, final
 
 import msgspec
 from msgspec import inspect
@@ -113,30 +113,44 @@ def convert(document: Document, path: Sequence[str | int], data: Any, into: type
     try:
         return msgspec.convert(data, into, strict=True)
     except msgspec.ValidationError as error:
-        rule, below = _split(str(error))
-        inner = _resolve(data, below, into)
-        raise _told(document, (*path, *inner), rule, inner, data, into) from None
+        finding = find_fault(str(error), data, into)
+        place = (*path, *finding.path)
+        raise document.error(PolicyError, place, finding.rule, finding.got, finding.hint) from None
 
 
-def _told(document: Document, path: Sequence[str | int], rule: str, inner: Path_, data: Any, into: type) -> PolicyError:
-    unknown = re.fullmatch(r"Object contains unknown field `(.+)`", rule)
-    if unknown:
+class Finding(NamedTuple):
+    """What is wrong with some data.
+
+    Attributes:
+        path: Where, below the data.
+        rule: What would have been right.
+        got: The value there; None if there is none to show.
+        hint: The nearest valid name; empty if none helps.
+    """
+
+    path: Path_
+    rule: str
+    got: str | None = None
+    hint: str = ""
+
+
+def find_fault(message: str, data: Any, into: Any) -> Finding:
+    """Return in our words what msgspec's `message` says of `data`, which is no `into`."""
+    rule, below = _split(message)
+    path = _resolve(data, below, into)
+    if unknown := re.fullmatch(r"Object contains unknown field `(.+)`", rule):
         name = unknown[1]
-        hint = did_you_mean(name, _names(into, inner, data))
-        return document.error(PolicyError, (*path, name), "is not known here", hint=hint)
-    missing = re.fullmatch(r"Object missing required field `(.+)`", rule)
-    if missing:
-        return document.error(PolicyError, (*path, missing[1]), "must be given")
-    value = _at(data, inner)
-    wanted = re.fullmatch(r"Expected `(.+?)`(?:, got `.+`|(.*))", rule)
-    if wanted:
-        rule = f"must be {(wanted[2] or '').strip() or _plain(wanted[1])}"
-        return document.error(PolicyError, path, rule, shown(value))
+        return Finding((*path, name), "is not known here", hint=did_you_mean(name, _names(into, path)))
+    if missing := re.fullmatch(r"Object missing required field `(.+)`", rule):
+        return Finding((*path, missing[1]), "must be given")
+    value = _at(data, path)
+    if wanted := re.fullmatch(r"Expected `(.+?)`(?:, got `.+`|(.*))", rule):
+        return Finding(path, f"must be {(wanted[2] or '').strip() or _plain(wanted[1])}", shown(value))
     if rule.startswith(("Invalid value", "Invalid enum value")):
-        names = _names(into, inner, data)
+        names = _names(into, path)
         rule = "must be one of " + ", ".join(map(repr, names)) if names else "is not allowed"
-        return document.error(PolicyError, path, rule, shown(value), did_you_mean(str(value), names))
-    return document.error(PolicyError, path, rule)
+        return Finding(path, rule, shown(value), did_you_mean(str(value), names))
+    return Finding(path, rule[:1].lower() + rule[1:])
 
 
 def _plain(kinds: str) -> str:
@@ -161,7 +175,7 @@ def _split(message: str) -> tuple[str, list[str | None]]:
     return found[1], [name or (None if place == "..." else place) for name, place in steps]
 
 
-def _resolve(data: Any, below: list[str | None], into: type) -> Path_:
+def _resolve(data: Any, below: list[str | None], into: Any) -> Path_:
     """Return the path with every unnamed key found: it is the one whose entry alone still fails."""
     path: Path_ = ()
     for step in below:
@@ -181,7 +195,7 @@ def _resolve(data: Any, below: list[str | None], into: type) -> Path_:
     return path
 
 
-def _fails(data: Any, into: type) -> bool:
+def _fails(data: Any, into: Any) -> bool:
     try:
         msgspec.convert(data, into, strict=True)
     except msgspec.ValidationError:
@@ -218,7 +232,7 @@ def _places(data: Any, path: Path_, name: str) -> Iterator[Path_]:
             yield from _places(value, (*path, place), name)
 
 
-def _names(into: type, path: Path_, data: Any) -> list[str]:
+def _names(into: Any, path: Path_) -> list[str]:
     """Return the names valid at a path of a type: fields of structs, values of literals, tags of unions."""
     kinds = _flat(inspect.type_info(into))
     for step in path:

@@ -58,6 +58,30 @@ class PlacedItem(msgspec.Struct, frozen=True, gc=False):
     utility: float
 
 
+class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A page as it is sent and stored.
+
+    Attributes:
+        request_id: Name of the request.
+        items: What is shown, first slot first.
+        value: Sum of the items' utilities.
+        status: Whether the rules hold.
+        probability: Probability that this page was chosen.
+        policy: Content hash of the policy.
+        state: Token of what the session has seen; send it with the next request.
+        trace: Why this page; only if asked for.
+    """
+
+    request_id: str
+    items: tuple[PlacedItem, ...]
+    value: float
+    status: Status
+    probability: float
+    policy: str
+    state: str
+    trace: Trace | msgspec.UnsetType = msgspec.UNSET
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A page, ready to be served.
@@ -87,18 +111,18 @@ class Page:
         """Ids in serving order."""
         return [item.item_id for item in self.items]
 
-    def document(self) -> dict[str, Any]:
-        """Return the page as plain data, as the service sends it; `trace` is left out where there is none."""
-        plain: dict[str, Any] = {
-            "request_id": self.request_id,
-            "items": self.items,
-            "value": self.value,
-            "status": self.status,
-            "probability": self.slate.probability,
-            "policy": self.policy,
-            "state": self.state.token,
-        }
-        return plain if self.trace is None else {**plain, "trace": self.trace}
+    def document(self) -> PageDocument:
+        """Return the page as the service sends it."""
+        return PageDocument(
+            request_id=self.request_id,
+            items=self.items,
+            value=self.value,
+            status=self.status,
+            probability=self.slate.probability,
+            policy=self.policy,
+            state=self.state.token,
+            trace=msgspec.UNSET if self.trace is None else self.trace,
+        )
 
     def encode(self) -> bytes:
         """Return the page as JSON; equal pages give equal bytes."""

@@ -1,0 +1,52 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+export SLATEWISE_DATA ?= $(abspath ../shared/data)
+
+.PHONY: demo test check bench bench-house serve clean wheel dev
+
+demo: $(VENV)/.demo  ## Replay real front-page visits and leave a report in out/.
+	$(BIN)/slatewise demo --out out
+
+test: dev check  ## Everything: the installed wheel, its doctests, the documentation, the style.
+	cd tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir=.. -n 2 .
+	cd tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir=.. -p no:cacheprovider --doctest-modules --pyargs slatewise
+
+check: dev  ## Style, types, layering.
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-cache
+
+bench: bench-house  ## Every benchmark family.
+
+bench-house: dev  ## The pipeline, the greedy page, the wire.
+	$(BIN)/python benchmarks/house.py
+
+POLICY ?= examples/feed.yaml
+serve: dev  ## Serve POLICY on http://127.0.0.1:8000.
+	$(BIN)/slatewise serve $(POLICY)
+
+dev: wheel
+	$(PIP) install --upgrade "$$(ls dist/slatewise-*.whl)[dev]"
+	$(PIP) install --force-reinstall --no-deps dist/slatewise-*.whl
+
+wheel: $(VENV)/.build
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist . > /dev/null
+
+$(VENV)/.build: | $(VENV)
+	$(PIP) install "build>=1.2"
+	touch $@
+
+$(VENV)/.demo: pyproject.toml $(shell find src -name '*.py' -o -name '*.yaml' -o -name '*.gz' -o -name '*.html') | $(VENV)
+	$(PIP) install ".[report]"
+	touch $@
+
+$(VENV):
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) dist build out

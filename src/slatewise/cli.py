@@ -1,0 +1,209 @@
+"""The command line: one command per verb.
+
+Data goes to standard output and everything else to standard error. Exit codes: 0 done; 1 the policy or a request was
+refused; 2 the command was used wrongly; 3 something is not installed. Libraries are imported inside the commands, so
+that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from slatewise.core.page import Page
+    from slatewise.feed import Feed
+    from slatewise.serve.wire import Order
+
+REFUSED, NOT_INSTALLED = 1, 3
+
+app = typer.Typer(
+    name="slatewise",
+    help="From scored candidates of several business lines to the page that is served.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+PolicyFile = Annotated[Path, typer.Argument(help="Policy file: .yaml, .toml or .json.", show_default=False)]
+RequestFile = Annotated[str, typer.Argument(help="Request as JSON; - for standard input.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command()
+def compose(policy: PolicyFile, request: RequestFile, as_json: AsJson = False, trace: bool = False) -> None:
+    """Compose one page."""
+    from slatewise import render
+
+    with refusals(as_json):
+        page = _compose(_feed(policy), request, trace=trace)
+        if as_json:
+            _print_json(page.document())
+        else:
+            _show(render.page_table(page))
+
+
+@app.command()
+def explain(
+    policy: PolicyFile,
+    request: RequestFile,
+    slot: Annotated[int | None, typer.Option(help="Only this slot, from 1.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why each item stands where it stands."""
+    from slatewise import render
+
+    with refusals(as_json):
+        page = _compose(_feed(policy), request, trace=True)
+        assert page.trace is not None
+        slots = tuple(one for one in page.trace.slots if slot in (None, one.slot))
+        if as_json:
+            _print_json(slots)
+        else:
+            _show(render.trace_table(page, slots))
+
+
+@app.command()
+def check(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """Check a policy and show its pipeline."""
+    from slatewise import render
+
+    with refusals(as_json):
+        checked = _feed(policy).policy
+        if as_json:
+            _print_json({"hash": checked.hash, "policy": checked.document()})
+        else:
+            _show(render.pipeline(checked))
+            _show(f"[dim]hash {checked.hash}[/]")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of policies, for editors and checks."""
+    from slatewise.schema import policy_schema
+    from slatewise.stages import STAGES
+
+    _print_json(policy_schema(STAGES))
+
+
+@app.command()
+def replay(
+    policy: PolicyFile,
+    requests: Annotated[Path, typer.Argument(help="Requests: .jsonl or .parquet.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Write the pages here, as JSON lines.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Compose the pages of a file of requests and sum up what the rules did."""
+    from slatewise.replaying import replay_file
+
+    with refusals(as_json):
+        summary = replay_file(_feed(policy), requests, out=out, threads=threads)
+        if as_json:
+            _print_json(summary)
+        else:
+            from slatewise import render
+
+            _show(render.summary(summary))
+
+
+@app.command()
+def serve(
+    policy: PolicyFile,
+    host: Annotated[str, typer.Option(help="Address to listen on; only this machine by default.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    body_bytes: Annotated[int, typer.Option(help="Largest body, in bytes.", min=1)] = 1_048_576,
+    candidates: Annotated[int, typer.Option(help="Most candidates of a request.", min=1)] = 2_000,
+) -> None:
+    """Serve pages over HTTP."""
+    with refusals(False), extra("serve"):
+        from slatewise.serve.app import serve as run
+        from slatewise.serve.limits import Limits
+
+        feed = _feed(policy)
+        _note(f"serving policy {feed.policy.hash} on http://{host}:{port}")
+        run(feed, host=host, port=port, limits=Limits(body_bytes=body_bytes, candidates=candidates))
+
+
+@app.command()
+def demo(
+    data: Annotated[Path | None, typer.Option(help="EB-NeRD folder; the shipped sample by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("out"),
+    visits: Annotated[int | None, typer.Option(help="Stop after so many visits.", min=1)] = None,
+) -> None:
+    """Replay real front-page visits of a news site, and leave a report."""
+    with refusals(False), extra("report"):
+        from slatewise.demo import news
+
+        news.run(data, out, visits=visits)
+
+
+@contextmanager
+def refusals(as_json: bool) -> Iterator[None]:
+    """Turn refusals into one line on standard error and exit code 1."""
+    from slatewise.core.errors import SlatewiseError
+
+    try:
+        yield
+    except SlatewiseError as error:
+        if as_json:
+            fields = ("where", "rule", "got", "hint", "source", "message")
+            _print_json({"error": {name: getattr(error, name) for name in fields}})
+        else:
+            _note(str(error))
+        raise typer.Exit(REFUSED) from None
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Turn a missing optional library into the command that installs it, and exit code 3."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("slatewise"):
+            raise
+        _note(f"{error.name} is not installed: pip install 'slatewise[{name}]'")
+        raise typer.Exit(NOT_INSTALLED) from None
+
+
+def _feed(policy: Path) -> Feed:
+    from slatewise.feed import Feed
+
+    return Feed.load(policy)
+
+
+def _compose(feed: Feed, request: str, *, trace: bool) -> Page:
+    order = _order(feed, request)
+    return feed.compose(order.request, trace=trace or order.trace)
+
+
+def _order(feed: Feed, request: str) -> Order:
+    from slatewise.core.errors import RequestError
+    from slatewise.serve.wire import Wire
+
+    try:
+        body = sys.stdin.buffer.read() if request == "-" else Path(request).read_bytes()
+    except OSError as error:
+        raise RequestError("request", "must be a readable file", f"{request} ({error.strerror})") from None
+    return Wire(feed.policy).decode(body)
+
+
+def _print_json(value: Any) -> None:
+    import msgspec
+
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def _show(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(renderable)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,171 @@
+"""What the command line shows: pages, traces and pipelines as tables and pictures in text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from slatewise.core.page import Page, Status
+from slatewise.core.policy import LAYERS, Policy
+from slatewise.core.rules import Between, Match, Rule
+from slatewise.core.stage import Annotator, Selector, Stage
+from slatewise.core.trace import Other, SlotTrace
+
+
+def page_table(page: Page) -> RenderableType:
+    """Return a page as a table with its status."""
+    table = _table("slot", "item", "line", "utility", numeric=("slot", "utility"))
+    for item in page.items:
+        table.add_row(str(item.slot), str(item.item_id), item.line, number(item.utility))
+    return Group(table, status_line(page.status, page.value))
+
+
+def status_line(status: Status, value: float) -> Text:
+    """Return a page's status in one line."""
+    colour = {"feasible": "green", "relaxed": "yellow", "empty": "red"}[status.kind]
+    text = Text.assemble((status.kind, f"bold {colour}"), f"  value {number(value)}")
+    for one in status.relaxed:
+        text.append(f"\n  rule '{one.rule}' gave way by {number(one.by)}", style="yellow")
+    if status.missing:
+        why = f"; kept so by {', '.join(map(repr, status.held))}" if status.held else ""
+        text.append(f"\n  {status.missing} slots not filled{why}", style="yellow")
+    return text
+
+
+def trace_table(page: Page, slots: tuple[SlotTrace, ...]) -> RenderableType:
+    """Return a trace: per slot the value terms, the runner-up, and the rule that held something back."""
+    table = _table("slot", "item", "what it is worth", "runner-up", "held back by a rule", numeric=("slot",))
+    for column in table.columns:
+        column.no_wrap = True
+    for slot in slots:
+        table.add_row(
+            str(slot.slot),
+            Text.assemble((str(slot.item_id), "bold"), f"\n{slot.line}"),
+            _worth(slot),
+            _other(slot.runner_up),
+            _held(slot.held_back),
+        )
+    return Group(table, status_line(page.status, page.value))
+
+
+def _worth(slot: SlotTrace) -> Text:
+    """Write what each stage made of the row, one line a column, with the parts of sums below."""
+    lines: list[Text] = []
+    for step in slot.steps:
+        lines.append(Text.assemble(f"{step.column} {number(step.value)}", (f"  {step.stage}", "dim")))
+        lines += [Text(f"  {name} {part:+.4g}", style="dim") for name, part in step.terms.items()]
+    return Text("\n").join(lines or [Text(f"utility {number(slot.utility)}")])
+
+
+def _other(other: Other | None) -> Text:
+    if other is None:
+        return Text("none", style="dim")
+    return Text.assemble(
+        (str(other.item_id), "bold"), f"\n{other.line} {number(other.utility)}\n{other.margin:.4g} behind"
+    )
+
+
+def _held(other: Other | None) -> Text:
+    if other is None:
+        return Text("")
+    return Text.assemble(
+        (other.rule, "yellow"),
+        f"\n{other.item_id}, {other.line} {number(other.utility)}\ncost {number(-other.margin)}",
+    )
+
+
+def pipeline(policy: Policy) -> Text:
+    """Return the pipeline as a picture in text: each stage, what it reads and what it makes."""
+    head = policy.head
+    text = Text()
+    given = ", ".join(f"{name}: {kind}" for name, kind in head.columns.items())
+    text.append("candidates", style="bold")
+    text.append(f"  lines {', '.join(head.lines)}\n", style="dim")
+    text.append(f"  │  item_id, line, {given}\n")
+    for layer in LAYERS:
+        for stage in policy.stages:
+            if stage.section.startswith(f"{layer}."):
+                text.append_text(_stage(stage))
+    text.append("  ▼\n")
+    text.append("page", style="bold")
+    text.append(f"  {head.slots} slots", style="dim")
+    return text
+
+
+def _stage(stage: Stage) -> Text:
+    kind = "picks rows" if isinstance(stage, Selector) else "adds columns" if isinstance(stage, Annotator) else "rules"
+    text = Text("  ▼\n")
+    text.append(stage.section, style="bold cyan")
+    text.append(f"  {kind}\n", style="dim")
+    if stage.reads:
+        text.append(f"  │  reads  {', '.join(stage.reads)}\n")
+    if stage.writes:
+        text.append(f"  │  writes {', '.join(stage.writes)}\n")
+    for rule in stage.hard_rules:
+        text.append(f"  │  {rule.name}: ", style="default")
+        text.append(f"{sentence(rule)}\n", style="dim")
+    return text
+
+
+def sentence(rule: Rule) -> str:
+    """Return a rule in words.
+
+    >>> sentence(Rule(name="ad load", group={"line": "ads"}, first=10, at_most=2))
+    'at most 2 rows with line ads in the first 10 slots'
+    """
+    return " ".join(_words(rule))
+
+
+def _words(rule: Rule) -> Iterator[str]:
+    bounds = [("at least", rule.at_least), ("at most", rule.at_most)]
+    yield " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
+    largest = max(bound for _, bound in bounds if bound is not None)
+    rows = "row" if largest == 1 else "rows"
+    yield f"distinct {rule.distinct}" if rule.distinct else f"of {rule.weight}" if rule.weight else rows
+    for name, match in rule.group.items():
+        yield _with(name, match)
+    if rule.per:
+        yield f"per {rule.per}"
+    if rule.every:
+        yield f"in every {rule.every} slots"
+    if rule.slots:
+        yield f"in slots {rule.slots[0]} to {rule.slots[1]}"
+    elif rule.first:
+        yield f"in the first {rule.first} slots" if rule.first > 1 else "in slot 1"
+    elif not rule.every:
+        yield "on the page"
+    if rule.priority == "contractual":
+        yield "(contractual)"
+
+
+def _with(name: str, match: Match) -> str:
+    match match:
+        case bool():
+            return f"that are {name}" if match else f"that are not {name}"
+        case Between():
+            low = "" if match.at_least is None else f" >= {match.at_least:g}"
+            return f"with {name}{low}" + ("" if match.at_most is None else f" <= {match.at_most:g}")
+        case list():
+            return f"with {name} {' or '.join(map(str, match))}"
+        case _:
+            return f"with {name} {match}"
+
+
+def number(value: float) -> str:
+    """Return a number as people read it: four digits that count.
+
+    >>> number(0.123456), number(1234567.0)
+    ('0.1235', '1.235e+06')
+    """
+    return f"{value:.4g}"
+
+
+def _table(*names: str, numeric: tuple[str, ...] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, justify="right" if name in numeric else "left")
+    return table

@@ -1,0 +1,1 @@
+"""The service: wire formats, limits and the HTTP application."""

@@ -1,0 +1,117 @@
+"""The HTTP application: one route that composes pages, and what operators need around it.
+
+`POST /v1/compose` takes a request as JSON, with candidates in rows or in columns, and returns a page. Whatever is wrong
+with a request is a 4xx whose body names field, rule and value; bodies are measured while they are read.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from slatewise import __version__
+from slatewise.core.errors import RequestError, shown
+from slatewise.feed import Feed
+from slatewise.serve.limits import Limits
+from slatewise.serve.openapi import ErrorReply, Health, Refusal, openapi
+from slatewise.serve.wire import Wire
+
+JSON = "application/json"
+log = logging.getLogger("slatewise.serve")
+
+
+def application(feed: Feed, limits: Limits | None = None) -> Starlette:
+    """Return the application that serves a feed; its kernels are compiled before it takes requests."""
+    limits = limits or Limits()
+    wire = Wire(feed.policy, limits)
+    feed.warm()
+    health = msgspec.json.encode(Health(status="ok", policy=feed.policy.hash, version=__version__))
+    description = msgspec.json.encode(openapi(wire))
+
+    async def compose(request: Request) -> Response:
+        _require_json(request)
+        order = wire.decode(await _body(request, limits.body_bytes))
+        page = feed.compose(order.request, trace=order.trace)
+        return Response(page.encode(), media_type=JSON)
+
+    async def healthz(_: Request) -> Response:
+        return Response(health, media_type=JSON)
+
+    async def describe(_: Request) -> Response:
+        return Response(description, media_type=JSON)
+
+    return Starlette(
+        routes=[
+            Route("/v1/compose", compose, methods=["POST"]),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/openapi.json", describe, methods=["GET"]),
+        ],
+        exception_handlers={RequestError: _refused, HTTPException: _http_error, Exception: _failed},
+    )
+
+
+def serve(feed: Feed, *, host: str = "127.0.0.1", port: int = 8000, limits: Limits | None = None) -> None:
+    """Serve a feed until stopped; only this machine can reach it unless `host` says otherwise."""
+    import uvicorn
+
+    app = application(feed, limits)
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def _require_json(request: Request) -> None:
+    media = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
+    if media != JSON:
+        raise HTTPException(415, f"content-type: must be {JSON}, got {shown(media)}")
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise HTTPException(415, f"content-encoding: must be identity, got {shown(encoding)}")
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """Read the body, and stop reading as soon as it is too long."""
+    said = request.headers.get("content-length", "")
+    if said.isdigit() and int(said) > limit:
+        raise HTTPException(413, f"body: must have at most {limit} bytes, got {said}")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise HTTPException(413, f"body: must have at most {limit} bytes")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise HTTPException(400, "body: must be complete, the client hung up") from None
+    return b"".join(chunks)
+
+
+def _reply(code: int, refusal: Refusal, headers: Any = None) -> Response:
+    return Response(msgspec.json.encode(ErrorReply(error=refusal)), code, headers, JSON)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return _reply(
+        400,
+        Refusal(where=error.where, rule=error.rule, got=error.got, hint=error.hint, message=error.message),
+    )
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    where, _colon, rule = error.detail.partition(": ")
+    refusal = Refusal(where=where if rule else "request", rule=rule or where, message=error.detail)
+    return _reply(error.status_code, refusal, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    message = "the service failed on this request; its log says why"
+    return _reply(500, Refusal(where="service", rule=message, message=message))

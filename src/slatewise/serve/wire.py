@@ -1,0 +1,175 @@
+"""Wire: requests as JSON, in rows or in columns, checked against the policy while they are decoded.
+
+The types are made from the policy's own columns, so a body is refused by the first field that does not fit, and the
+service can describe exactly what it takes. Both forms give the same request, and so the same page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple, Optional, final
+
+import msgspec
+from msgspec import Meta
+
+from slatewise.core.candidates import Candidates
+from slatewise.core.columns import Kind
+from slatewise.core.document import find_fault, spelled
+from slatewise.core.errors import RequestError
+from slatewise.core.policy import Policy
+from slatewise.core.request import Request
+from slatewise.core.state import State
+from slatewise.serve.limits import UNLIMITED, Limits
+
+
+class Order(NamedTuple):
+    """What a body asks for.
+
+    Attributes:
+        request: The request.
+        trace: Whether the page is to come with its trace.
+    """
+
+    request: Request
+    trace: bool
+
+
+@final
+class Wire:
+    """Decodes requests for a policy.
+
+    Attributes:
+        body: The type of a body; its candidates are a list of `row` or one `columns`.
+        row: The type of a candidate.
+        columns: The type of all candidates, column by column.
+    """
+
+    def __init__(self, policy: Policy, limits: Limits = UNLIMITED) -> None:
+        """Make the types for the policy's columns, within the limits."""
+        text = Annotated[str, Meta(max_length=limits.text)]
+        fields = _fields(policy, limits)
+        self._kinds = policy.head.columns
+        self._limits = limits
+        # Attributes are numbered, so that a column may have any name.
+        self._names = {f"c{place}": name for place, name in enumerate(fields)}
+        self.row = msgspec.defstruct(
+            "CandidateRow",
+            [_field(f"c{place}", kind) for place, kind in enumerate(fields.values())],
+            rename=self._names,
+            forbid_unknown_fields=True,
+            frozen=True,
+            gc=False,
+            namespace={"__doc__": "One candidate: an item nominated by a line, with the policy's columns."},
+        )
+        many = Meta(max_length=limits.candidates)
+        self.columns = msgspec.defstruct(
+            "CandidateColumns",
+            [(f"c{place}", Annotated[list[kind], many]) for place, kind in enumerate(fields.values())],
+            rename=self._names,
+            forbid_unknown_fields=True,
+            frozen=True,
+            namespace={"__doc__": "All candidates, column by column; lists of equal length."},
+        )
+        self.body = msgspec.defstruct(
+            "ComposeRequest",
+            [
+                ("candidates", Annotated[list[self.row], many] | self.columns),
+                ("request_id", text, ""),
+                ("user", text, ""),
+                ("slots", Optional[Annotated[int, Meta(ge=1, le=limits.slots)]], None),
+                ("context", dict[text, text], msgspec.field(default_factory=dict)),
+                ("time", float, 0.0),
+                ("seed", Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)], 0),
+                ("state", str | None, None),
+                ("trace", bool, False),
+            ],
+            forbid_unknown_fields=True,
+            frozen=True,
+            kw_only=True,
+            namespace={"__doc__": "A page asked for: candidates as rows or as columns, and who asks."},
+        )
+        self._decoder = msgspec.json.Decoder(self.body)
+        self._getters: list[tuple[str, Callable[[Any], Any]]] = [
+            (name, attrgetter(attribute)) for attribute, name in self._names.items()
+        ]
+
+    def decode(self, body: bytes) -> Order:
+        """Read a body.
+
+        Raises:
+            RequestError: It is no JSON, or some field does not fit; the path says which.
+        """
+        try:
+            asked = self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise self._refusal(str(error), _plain(body)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RequestError("body", f"must be JSON ({error})") from None
+        return self._order(asked)
+
+    def convert(self, plain: Mapping[str, Any]) -> Order:
+        """Read a body that is plain data already.
+
+        Raises:
+            RequestError: Some field does not fit; the path says which.
+        """
+        try:
+            asked = msgspec.convert(plain, self.body, strict=True)
+        except msgspec.ValidationError as error:
+            raise self._refusal(str(error), plain) from None
+        return self._order(asked)
+
+    def _order(self, asked: Any) -> Order:
+        rows = asked.candidates
+        if isinstance(rows, list):
+            data = {name: list(map(getter, rows)) for name, getter in self._getters}
+        else:
+            data = {name: getter(rows) for name, getter in self._getters}
+        request = Request(
+            candidates=Candidates.of(data, kinds=self._kinds),
+            slots=asked.slots,
+            id=asked.request_id,
+            user=asked.user,
+            context=asked.context,
+            time=asked.time,
+            seed=asked.seed,
+            state=None if asked.state is None else State.from_token(asked.state),
+        )
+        return Order(request, asked.trace)
+
+    def _refusal(self, message: str, plain: Any) -> RequestError:
+        fault = find_fault(message, plain, self.body)
+        return RequestError(spelled(fault.path) or "body", fault.rule, fault.got, fault.hint)
+
+
+def _plain(body: bytes) -> Any:
+    """Read a body that msgspec refused, numbers out of range included; None if nothing can."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _field(name: str, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
+    return (name, kind, None) if type(None) in getattr(kind, "__args__", ()) else (name, kind)
+
+
+def _fields(policy: Policy, limits: Limits) -> dict[str, Any]:
+    """Return the type of each column's values; optional ones come last, as structs want them."""
+    text = Annotated[str, Meta(max_length=limits.text)]
+    key = text | int
+    vector = Annotated[list[float], Meta(min_length=1, max_length=limits.dimensions)]
+    types: dict[Kind, Any] = {
+        "number": float,
+        "number?": float | None,
+        "key": key,
+        "key?": key | None,
+        "flag": bool,
+        "embedding": vector,
+        "embedding?": Optional[vector],
+    }
+    fields: dict[str, Any] = {"item_id": key, "line": text}
+    columns = sorted(policy.head.columns.items(), key=lambda column: column[1].endswith("?"))
+    return fields | {name: types[kind] for name, kind in columns}
