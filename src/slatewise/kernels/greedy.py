@@ -30,6 +30,9 @@ from slatewise.kernels.rules import (
     problem_of,
 )
 
+PATTERNS = 8
+"""Sets of floors served for which the look at a slot remembers what follows."""
+
 
 class Scratch(NamedTuple):
     """Room for the look at one slot, so that no look allocates.
@@ -42,6 +45,9 @@ class Scratch(NamedTuple):
         chosen: (tiers,) the same for the best row so far.
         floors: (F,) rules with a lower bound, by the end of their first window.
         needs: (F,) rows that each of these still needs and can get.
+        patterns: (PATTERNS,) sets of floors, as bits, that rows were seen to serve in this slot.
+        crowdings: (PATTERNS,) by how many rows the floors exceed the slots left, after a row of such a set.
+        most: (1,) the most floors that one row can serve.
     """
 
     idle: Any
@@ -51,6 +57,9 @@ class Scratch(NamedTuple):
     chosen: Any
     floors: Any
     needs: Any
+    patterns: Any
+    crowdings: Any
+    most: Any
 
 
 @njit(cache=True, nogil=True)
@@ -130,6 +139,9 @@ def _search(problem, length, limit):
         np.empty(tiers, np.int64),
         floors,
         np.empty(len(floors), np.int64),
+        np.empty(PATTERNS, np.int64),
+        np.empty(PATTERNS, np.int64),
+        np.array([_most_floors(problem, floors)]),
     )
     chosen = scratch.chosen
     kind = np.empty(0, np.int32)
@@ -194,19 +206,20 @@ def _best_row(problem, board, slot, floor_cost, kind, tried, scratch):
             live[count_live] = rule
             count_live += 1
     _count_needs(problem, board, slot, floors, needs)
-    crowded = _crowding(problem, slot, floors, needs, -1) > 0
+    crowded = _crowded(problem, board, slot, floors, needs, scratch.most[0])
     # Plain arrays from here: reading them through the tuples costs more than the arithmetic.
     group, units, used, after, count = problem.group, problem.units, board.used, problem.after, board.count
     base, tier, by_value, step = problem.base, problem.tier, problem.by_value, problem.step
     low, high, start, stop, width = problem.low, problem.high, problem.start, problem.stop, problem.width
     excess, deficit, supply = board.excess, board.deficit, board.supply
-    best, best_crowding, asked = -1, 0, 0
+    patterns, crowdings = scratch.patterns, scratch.crowdings
+    best, best_crowding, asked, met = -1, 0, 0, 0
     for row in range(n):
+        asked += 1
         if used[row] or (after[row] >= 0 and not used[after[row]]):
             continue
         if len(kind) and tried[slot, kind[row]]:
             continue
-        asked += 1
         changed = False
         for at in range(count_live):
             rule = live[at]
@@ -231,7 +244,25 @@ def _best_row(problem, board, slot, floor_cost, kind, tried, scratch):
         cost = row_cost if changed else base_cost
         if cost[0] > 0 or (best >= 0 and _less(chosen, cost)):
             continue
-        crowding = _crowding(problem, slot, floors, needs, row) if crowded else 0
+        crowding = 0
+        if crowded:
+            pattern = 0
+            for at in range(crowded):
+                rule = floors[at]
+                if needs[at] > 0 and slot >= start[rule] and group[row, rule] >= 0:
+                    have = count[base[rule] + group[row, rule]]
+                    if have == 0 if by_value[rule] else have < low[rule]:
+                        pattern |= 1 << min(at, 62)
+            at = 0
+            while at < met and patterns[at] != pattern:
+                at += 1
+            if at == met:
+                met = min(met + 1, PATTERNS)
+                at = met - 1
+                patterns[at] = pattern
+                crowdings[at] = _crowding(problem, board, slot, floors, needs, row, pattern, crowded, scratch)
+                asked += n
+            crowding = crowdings[at]
         if best < 0 or crowding < best_crowding or _less(cost, chosen):
             best, best_crowding = row, crowding
             chosen[:] = cost
@@ -248,6 +279,18 @@ def _floors_by_end(problem):
 
 
 @njit(cache=True, nogil=True)
+def _most_floors(problem, floors):
+    """Return the most floors that one row is in a group of."""
+    most = 0
+    for row in range(len(problem.group)):
+        inside = 0
+        for rule in floors:
+            inside += problem.group[row, rule] >= 0
+        most = max(most, inside)
+    return most
+
+
+@njit(cache=True, nogil=True)
 def _count_needs(problem, board, slot, floors, needs):
     """Write, for each floor still due after `slot`, how many rows it still needs and can get."""
     for at, rule in enumerate(floors):
@@ -259,16 +302,85 @@ def _count_needs(problem, board, slot, floors, needs):
 
 
 @njit(cache=True, nogil=True)
-def _crowding(problem, slot, floors, needs, row):
-    """Return by how many rows the floors due at some slot exceed the slots left until then, if `row` is put here."""
-    total, worst = 0, 0
-    for at, rule in enumerate(floors):
-        need = needs[at]
-        if need > 0:
-            if row >= 0 and problem.group[row, rule] >= 0 and slot >= problem.start[rule]:
-                need -= 1
-            total += need
-            worst = max(worst, total - (problem.start[rule] + problem.width[rule] - 1 - slot))
+def _crowded(problem, board, slot, floors, needs, most):
+    """Return how many floors, by their ends, would be left too few slots by a row in `slot` that serves none.
+
+    Floors whose needs add up to no more than the slots left are safe. Where they add up to more, rows that serve
+    several floors at once may still do; whether they do is tried out.
+    """
+    total = 0
+    for last, rule in enumerate(floors):
+        total += needs[last]
+        left = problem.start[rule] + problem.width[rule] - 1 - slot
+        if needs[last] == 0 or total <= left:
+            continue
+        if total > left * most or not _coverable(problem, board, floors, needs, last + 1, left, -1):
+            return last + 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _coverable(problem, board, floors, needs, first, left, row):
+    """Tell whether `row` and then `left` more are seen to meet the needs of the first floors.
+
+    Takes the row that serves most of them each time, and so may overlook a way, but never sees one that is not there
+    as far as these floors alone are concerned.
+    """
+    open_needs = needs[:first].copy()
+    count = board.count.copy()
+    taken = board.used.copy()
+    if row >= 0:
+        _serve(problem, count, taken, floors, open_needs, row)
+    while open_needs.any():
+        best, best_served = -1, 0
+        for other in range(len(taken)):
+            if not taken[other]:
+                served = 0
+                for at in range(first):
+                    served += open_needs[at] > 0 and _serves(problem, count, floors[at], other)
+                if served > best_served:
+                    best, best_served = other, served
+        if best < 0 or left == 0:
+            return False
+        left -= 1
+        _serve(problem, count, taken, floors, open_needs, best)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _serve(problem, count, taken, floors, open_needs, row):
+    taken[row] = True
+    for at in range(len(open_needs)):
+        if open_needs[at] > 0 and _serves(problem, count, floors[at], row):
+            open_needs[at] -= 1
+            count[problem.base[floors[at]] + problem.group[row, floors[at]]] += problem.units[row, floors[at]]
+
+
+@njit(cache=True, nogil=True)
+def _serves(problem, count, rule, row):
+    """Tell whether a row would bring a floor nearer."""
+    group = problem.group[row, rule]
+    if group < 0:
+        return False
+    have = count[problem.base[rule] + group]
+    return have == 0 if problem.by_value[rule] else have < problem.low[rule]
+
+
+@njit(cache=True, nogil=True)
+def _crowding(problem, board, slot, floors, needs, row, pattern, first, scratch):
+    """Return by how many rows the needs of the first floors exceed the slots left for them, with `row` in `slot`.
+
+    The pattern says which floors the row serves. Zero if rows that serve several at once are seen to meet them all.
+    """
+    total, worst, end = 0, 0, 0
+    for at in range(first):
+        if needs[at] > 0:
+            total += needs[at] - ((pattern >> min(at, 62)) & 1)
+            end = problem.start[floors[at]] + problem.width[floors[at]] - 1
+            worst = max(worst, total - (end - slot))
+    left = end - slot
+    if worst > 0 and total <= left * scratch.most[0] and _coverable(problem, board, floors, needs, first, left, row):
+        return 0
     return worst
 
 
