@@ -97,6 +97,7 @@ def _structs(types: tuple[type, ...]) -> set[type]:
 def _describe(schema: dict[str, Any], struct: type) -> None:
     """Put a docstring's first paragraph and its attributes where editors look for them."""
     schema["description"] = cleandoc(struct.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-    for name, text in attributes(struct).items():
+    inherited = {name: text for base in reversed(struct.__mro__) for name, text in attributes(base).items()}
+    for name, text in inherited.items():
         if name in schema.get("properties", {}):
             schema["properties"][name]["description"] = text

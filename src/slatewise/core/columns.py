@@ -212,21 +212,23 @@ def _keys(where: str, values: Any) -> Keys:
         array = cast("NDArray[Any]", values)
         if array.ndim != 1:
             raise RequestError(where, "must be one value per row", f"an array of shape {array.shape}")
-        if array.dtype.kind == "f":
-            return Keys.of(None if np.isnan(value) else _whole(where, value) for value in array)
         values = array.tolist()
     items = list(cast("Iterable[Any]", values))
-    if not set(map(type, items)) <= {str, type(None)}:
-        for row, value in enumerate(items):
-            if value is not None and not isinstance(value, str | int | float):
-                raise RequestError(f"{where}[{row}]", "must be text or a whole number", shown(value))
-        items = [_whole(where, value) if isinstance(value, float) else value for value in items]
-    return Keys.of(items)
+    if set(map(type, items)) <= {str, type(None)}:
+        return Keys.of(items)
+    return Keys.of(_key(f"{where}[{row}]", value) for row, value in enumerate(items))
 
 
-def _whole(where: str, value: float) -> int:
+def _key(where: str, value: Any) -> str | int | None:
+    """Return text as it is, a whole number as one, and None for None or NaN."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float):
+        raise RequestError(where, "must be text or a whole number", shown(cast("object", value)))
+    if isinstance(value, float) and np.isnan(value):
+        return None
     if not float(value).is_integer():
-        raise RequestError(where, "must be text or a whole number to be a key", shown(float(value)))
+        raise RequestError(where, "must be text or a whole number to be a key", shown(value))
     return int(value)
 
 

@@ -1,0 +1,122 @@
+"""Candidates: columns checked once, at the edge."""
+
+import numpy as np
+import polars
+import pyarrow
+import pytest
+
+from slatewise import Candidates, Embedding, EmbeddingTable, RequestError
+
+RAW = {
+    "item_id": ["a", "b", "c"],
+    "line": ["posts", "ads", "posts"],
+    "score": [0.5, 1.0, 2.0],
+    "author": ["x", "y", "x"],
+    "local": [True, False, True],
+}
+KINDS = {"score": "number", "author": "key", "local": "flag"}
+
+
+def content(candidates):
+    keys = {name: [candidates.key(name).name(row) for row in range(3)] for name in ("line", "author")}
+    return {
+        "item_id": candidates.item_id,
+        "score": candidates.number("score").tolist(),
+        "local": candidates.flag("local").tolist(),
+        **keys,
+    }
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        RAW,
+        {name: np.array(values) for name, values in RAW.items()},
+        {**RAW, "author": np.array(RAW["author"], dtype=object)},
+        pyarrow.table(RAW),
+        pyarrow.table({**RAW, "author": pyarrow.array(RAW["author"]).dictionary_encode()}),
+        polars.DataFrame(RAW),
+        polars.DataFrame(RAW).with_columns(polars.col("author").cast(polars.Categorical)),
+    ],
+    ids=["lists", "numpy", "objects", "arrow", "arrow dictionary", "polars", "polars categorical"],
+)
+@pytest.mark.parametrize("kinds", [None, KINDS], ids=["guessed", "declared"])
+def test_every_source_gives_the_same_columns(data, kinds):
+    assert content(Candidates.of(data, kinds=kinds)) == RAW
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"score": [1.0]}, r"candidates.score: must have 2 rows like item_id, got 1"),
+        ({"score": [1.0, float("inf")]}, r"candidates.score\[1\]: must be finite, got inf"),
+        ({"score": np.array([np.nan, np.inf])}, r"candidates.score\[1\]: must be finite, got inf"),
+        ({"score": [1.0, None]}, r"candidates.score\[1\]: must have a value, got none; declare .* \('number\?'\)"),
+        ({"score": [1.0, "2"]}, r"candidates.score\[1\]: must be a number, got '2'"),
+        ({"score": [1.0, True]}, r"candidates.score\[1\]: must be a number, got True"),
+        ({"author": ["x", None]}, r"candidates.author\[1\]: must have a value"),
+        ({"author": ["x", 0.5]}, r"candidates.author\[1\]: must be text or a whole number to be a key, got 0.5"),
+        ({"local": [True, 1]}, r"candidates.local\[1\]: must be true or false, got 1"),
+        ({"item_id": ["a", "a"]}, r"candidates.item_id\[1\]: must be distinct within line 'posts', got 'a' again"),
+        ({"item_id": ["a", 1]}, r"candidates.item_id: must be all text or all whole numbers"),
+        ({"item_id": ["a", None]}, r"candidates.item_id\[1\]: must be text or a whole number, got None"),
+        ({"line": ["posts", "add"]}, r"candidates.line\[1\]: must be a line of the policy, got 'add'; .* 'ads'"),
+        ({"line": ["posts", None]}, r"candidates.line\[1\]: must have a value"),
+        ({"taste": [[1.0, 0.0], [1.0]]}, r"candidates.taste\[1\]: must have the shape of the first vector"),
+        ({"taste": [[1.0, 0.0], [1.0, float("nan")]]}, r"embedding table\[1\]: must be finite"),
+        ({"taste": [[1.0, 0.0], None]}, r"candidates.taste\[1\]: must have a value"),
+        ({"taste": Embedding(EmbeddingTable(np.eye(2)), np.array([0, 2]))}, r"taste\[1\]: must be a row of its table"),
+    ],
+)
+def test_refuses(columns, message):
+    good = {
+        "item_id": ["a", "b"],
+        "line": ["posts", "posts"],
+        "score": [1.0, 2.0],
+        "author": ["x", "y"],
+        "local": [True, False],
+        "taste": [[1.0, 0.0], [0.0, 1.0]],
+    }
+    kinds = {**KINDS, "taste": "embedding"}
+    Candidates.of(good, kinds=kinds).conform(kinds, ["posts", "ads"])
+    with pytest.raises(RequestError, match=message):
+        Candidates.of({**good, **columns}, kinds=kinds).conform(kinds, ["posts", "ads"])
+
+
+def test_missing_values_are_kept_where_they_are_declared():
+    kinds = {"score": "number?", "author": "key?", "taste": "embedding?"}
+    data = {"score": [1.0, None], "author": [None, "x"], "taste": [None, [1.0, 2.0]]}
+    items = Candidates.of(data, kinds=kinds).conform(kinds, ["all"])
+    assert np.isnan(items.number("score")).tolist() == [False, True]
+    assert items.key("author").codes.tolist() == [-1, 0]
+    assert items.embedding("taste").rows.tolist() == [-1, 0]
+
+
+def test_an_absent_column_is_refused_with_the_nearest_name():
+    with pytest.raises(RequestError, match=r"candidates.author: must be given, got nothing; did you mean 'auther'"):
+        Candidates.of(auther=["x"]).conform({"author": "key"}, ["all"])
+
+
+def test_a_shared_table_is_never_copied():
+    table = EmbeddingTable(np.eye(4, dtype=np.float32))
+    items = Candidates.of(item_id=["a", "b"], taste=Embedding(table, np.array([3, 1])))
+    assert items.embedding("taste").table is table
+    assert items.take(np.array([1])).embedding("taste").table is table
+
+
+def test_columns_cannot_be_written_and_the_callers_arrays_still_can():
+    score = np.array([1.0, 2.0])
+    items = Candidates.of(score=score)
+    with pytest.raises(ValueError, match="read-only"):
+        items.number("score")[0] = 5.0
+    score[0] = 3.0
+
+
+def test_ties_go_to_the_smaller_item_and_line_in_any_order():
+    ids, lines = ["b", "a", "a", "c"], ["x", "y", "x", "x"]
+    names = []
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
+        items = Candidates.of(item_id=[ids[one] for one in order], line=[lines[one] for one in order])
+        ranked = items.descending(np.array([1.0, 1.0, 1.0, 1.0]))
+        names.append([(items.item_id[row], items.key("line").name(row)) for row in ranked])
+    assert names == [[("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")]] * 3

@@ -1,0 +1,116 @@
+"""Policies: one document, checked as a whole when it loads."""
+
+import csv
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from jsonschema import Draft7Validator
+
+from slatewise import Candidates, Feed, Policy, PolicyError, Request, RequestError, Solve
+from slatewise.core.document import Document
+from slatewise.core.policy import Head
+from slatewise.schema import attributes, policy_schema
+from slatewise.stages import STAGES
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+YAML = (GOLDEN / "policy.yaml").read_text()
+TOML = (GOLDEN / "policy.toml").read_text()
+
+
+def parsed(text, form="yaml"):
+    return Policy.parse(Document.parse(text, form, f"policy.{form}"), STAGES)
+
+
+def test_yaml_toml_json_and_python_say_the_same():
+    policy = parsed(YAML)
+    assert parsed(TOML, "toml").hash == policy.hash
+    assert parsed(json.dumps(Document.parse(YAML, "yaml").data), "json").hash == policy.hash
+    assert Policy.of(*policy.stages, **msgspec.to_builtins(policy.head)).hash == policy.hash
+
+
+def test_the_hash_is_of_the_meaning():
+    policy = parsed(YAML)
+    assert parsed(YAML.replace("slots: 10", "slots:   10   # as before")).hash == policy.hash
+    assert parsed(YAML.replace("p_click: 1.0, p_share: 4.0", "p_share: 4.0, p_click: 1.0")).hash == policy.hash
+    assert parsed(YAML.replace("slots: 10", "slots: 11")).hash != policy.hash
+
+
+@pytest.mark.parametrize("row", list(csv.DictReader((GOLDEN / "refusals.csv").read_text().splitlines())), ids=str)
+def test_refuses_with_line_path_rule_and_value(row):
+    assert row["text"] in YAML
+    with pytest.raises(PolicyError) as caught:
+        parsed(YAML.replace(row["text"], row["instead"].replace("\\n", "\n"), 1))
+    assert str(caught.value) == f"policy.yaml:{row['line']}: {row['message']}"
+
+
+def test_toml_and_json_errors_have_lines_too():
+    with pytest.raises(PolicyError, match=r"policy.toml:\d+: blend.weight.lines.adz: must be a line"):
+        parsed(TOML.replace("ads = 0.9", "adz = 0.9"), "toml")
+    text = json.dumps(Document.parse(YAML, "yaml").data, indent=2)
+    with pytest.raises(PolicyError, match=r"policy.json:\d+: score.fuse.trms: is not known here"):
+        parsed(text.replace('"terms"', '"trms"', 1), "json")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "- a", "a: *b", "a: !!python/object:x {}", "a: &a [*a]", "{", "\x00", "version: 1"]
+)
+def test_refuses_what_is_no_policy(text):
+    with pytest.raises(PolicyError):
+        parsed(text)
+
+
+def test_yaml_is_1_2():
+    assert Document.parse("a: no\nb: 12:30\nc: on\nd: 010", "yaml").data == {
+        "a": "no",
+        "b": "12:30",
+        "c": "on",
+        "d": 10,
+    }
+
+
+def test_a_request_must_fit():
+    policy = parsed(YAML)
+    items = Candidates.of(p_click=[0.1], p_share=[0.1], author=["x"], local=[True], line=["posts"])
+    Feed(policy).compose(Request(candidates=items, context={"tenure": "new"}))
+    for fields, message in [
+        ({"slots": 0}, "slots: must be >= 1, got 0"),
+        ({"context": {"tenur": "new"}}, "context.tenur: is no feature .* did you mean 'tenure'"),
+        ({"context": {"tenure": "gnu"}}, "context.tenure: must be one of 'new', 'regular', got 'gnu'"),
+    ]:
+        with pytest.raises(RequestError, match=message):
+            Feed(policy).compose(Request(candidates=items, **fields))
+
+
+def test_a_stage_of_ones_own_plugs_in():
+    class Plain(Solve.__mro__[1], frozen=True, kw_only=True):
+        section = "compose.plain"
+
+        def select(self, candidates, slots, *, constraints=None, request=None):
+            return candidates.descending(candidates.number(self.by))[:slots]
+
+    policy = Policy.parse(
+        Document.parse("{version: 1, lines: [a], columns: {utility: number}, compose: {plain: {}}}", "yaml"),
+        {**STAGES, "compose.plain": Plain},
+    )
+    items = Candidates.of(item_id=["x", "y"], utility=[1.0, 2.0])
+    assert Feed(policy).compose(Request(candidates=items)).item_ids == ["y", "x"]
+
+
+def test_the_schema_accepts_what_loads_and_describes_every_field():
+    schema = policy_schema(STAGES)
+    Draft7Validator.check_schema(schema)
+    validator = Draft7Validator(schema)
+    assert validator.is_valid(Document.parse(YAML, "yaml").data)
+    for wrong in ("first_slot: 0", "first_slt: 2"):
+        assert not validator.is_valid(Document.parse(YAML.replace("first_slot: 2", wrong), "yaml").data)
+    structs = [schema, *schema["definitions"].values()]
+    undescribed = [
+        f"{one.get('title')}.{name}"
+        for one in structs
+        for name, field in one.get("properties", {}).items()
+        if "description" not in field and name not in ("map",)
+    ]
+    assert undescribed == []
+    assert set(attributes(Head)) == set(Head.__struct_fields__)
