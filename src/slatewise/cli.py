@@ -207,3 +207,7 @@ def _show(renderable: Any) -> None:
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    app()

@@ -49,8 +49,11 @@ def test_every_source_gives_the_same_columns(data, kinds):
     ("columns", "message"),
     [
         ({"score": [1.0]}, r"candidates.score: must have 2 rows like item_id, got 1"),
-        ({"score": [1.0, float("inf")]}, r"candidates.score\[1\]: must be finite, got inf"),
-        ({"score": np.array([np.nan, np.inf])}, r"candidates.score\[1\]: must be finite, got inf"),
+        ({"score": [1.0, float("inf")]}, r"candidates.score\[1\]: must be finite, at most 1e\+30 in size, got inf"),
+        (
+            {"score": np.array([np.nan, np.inf])},
+            r"candidates.score\[1\]: must be finite, at most 1e\+30 in size, got inf",
+        ),
         ({"score": [1.0, None]}, r"candidates.score\[1\]: must have a value, got none; declare .* \('number\?'\)"),
         ({"score": [1.0, "2"]}, r"candidates.score\[1\]: must be a number, got '2'"),
         ({"score": [1.0, True]}, r"candidates.score\[1\]: must be a number, got True"),

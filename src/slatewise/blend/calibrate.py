@@ -15,15 +15,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
-from typing import Annotated, ClassVar, TypeAlias, final
+from typing import ClassVar, TypeAlias, final
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Kind, Numbers
+from slatewise.core.columns import Kind, Numbers, Positive
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.stage import Annotator
@@ -41,7 +39,7 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         [0.5, 1.5]
     """
 
-    factor: Annotated[float, Meta(gt=0)] = 1.0
+    factor: Positive = 1.0
 
     def __call__(self, score: Numbers) -> Numbers:
         """Return the value of each score."""
@@ -86,11 +84,9 @@ class Calibrate(Annotator, frozen=True, kw_only=True):
         return {"value": "number"}
 
     def check(self, policy: Policy) -> None:
-        """Refuse lines that the policy does not have, and factors that are not finite."""
-        for line, one in self.lines.items():
+        """Refuse lines that the policy does not have."""
+        for line in self.lines:
             policy.check_line(self, ("lines", line), line)
-            if not isfinite(one.factor):
-                raise policy.error(self, ("lines", line, "factor"), "must be finite", one.factor)
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return the value of each row."""

@@ -8,19 +8,17 @@ Weights are positive and depend on (line, request), never on the item, so a line
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
-from typing import Annotated, ClassVar, TypeAlias, final
+from typing import ClassVar, TypeAlias, final
 
 import numpy as np
-from msgspec import Meta
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Kind, Numbers
+from slatewise.core.columns import Kind, Numbers, Positive
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request, Segment, segment_of
 from slatewise.core.stage import Annotator
 
-Weights: TypeAlias = dict[str, Annotated[float, Meta(gt=0)]]
+Weights: TypeAlias = dict[str, Positive]
 
 
 class WeightSegment(Segment, frozen=True, kw_only=True):
@@ -70,14 +68,12 @@ class Weight(Annotator, frozen=True, kw_only=True):
         return {"utility": "number", "weight": "number"}
 
     def check(self, policy: Policy) -> None:
-        """Refuse lines that the policy does not have, and weights that are not finite."""
+        """Refuse lines that the policy does not have."""
         named = {("lines",): self.lines}
         named |= {("segments", place, "lines"): one.lines for place, one in enumerate(self.segments)}
         for field, weights in named.items():
-            for line, weight in weights.items():
+            for line in weights:
                 policy.check_line(self, (*field, line), line)
-                if not isfinite(weight):
-                    raise policy.error(self, (*field, line), "must be finite", weight)
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return the utility of each row and the weight of its line."""

@@ -13,15 +13,22 @@ A kind with a question mark (`number?`) may have missing values; a stage that re
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias, cast, final, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast, final, get_args
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from slatewise.core.errors import RequestError, shown
 
 Kind: TypeAlias = Literal["number", "number?", "key", "key?", "flag", "embedding", "embedding?"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+LARGEST = 1e30
+"""Largest size of a number in a column or a policy: products of a few of them are still finite."""
+
+Signed: TypeAlias = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+Positive: TypeAlias = Annotated[float, Meta(gt=0, le=LARGEST)]
 
 Numbers: TypeAlias = NDArray[np.float64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -186,10 +193,11 @@ def _numbers(where: str, values: Any) -> Numbers:
     if array.dtype.kind not in "iuf" or array.ndim != 1:
         raise RequestError(where, "must be one number per row", f"{array.dtype} of shape {array.shape}")
     numbers = array.astype(np.float64, copy=False)
-    infinite = np.isinf(numbers)
-    if infinite.any():
-        row = int(infinite.argmax())
-        raise RequestError(f"{where}[{row}]", "must be finite", shown(float(numbers[row])))
+    too_large = np.abs(numbers) > LARGEST
+    if too_large.any():
+        row = int(too_large.argmax())
+        rule = f"must be finite, at most {LARGEST:g} in size"
+        raise RequestError(f"{where}[{row}]", rule, shown(float(numbers[row])))
     return numbers
 
 

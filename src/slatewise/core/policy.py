@@ -111,8 +111,12 @@ class Policy:
         Raises:
             PolicyError: Names the field, the rule and the value.
         """
-        data = {"version": 1, **head}
-        return cls(convert(Document(data, "", {}), (), data, Head), stages)
+        nowhere = Document({}, "", {})
+        # A struct built in Python was not checked yet: what a file must keep to, it must too.
+        checked = [
+            convert(nowhere, stage.section.split("."), msgspec.to_builtins(stage), type(stage)) for stage in stages
+        ]
+        return cls(convert(nowhere, (), {"version": 1, **head}, Head), checked)
 
     @cached_property
     def hash(self) -> str:

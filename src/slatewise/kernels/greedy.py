@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from slatewise.kernels.floors import count_needs, crowded_floors, crowding_with, floors_by_end, most_served
 from slatewise.kernels.rules import (
     empty_board,
     enter,
@@ -130,7 +131,7 @@ def _search(problem, length, limit):
     outlooks_without(problem, board, -1, outlook)
     for rule in range(rules):
         cost[0, problem.tier[rule]] += outlook[rule]
-    floors = _floors_by_end(problem)
+    floors = floors_by_end(problem)
     scratch = Scratch(
         outlook,
         np.empty(rules, np.int64),
@@ -141,7 +142,7 @@ def _search(problem, length, limit):
         np.empty(len(floors), np.int64),
         np.empty(PATTERNS, np.int64),
         np.empty(PATTERNS, np.int64),
-        np.array([_most_floors(problem, floors)]),
+        np.array([most_served(problem, floors)]),
     )
     chosen = scratch.chosen
     kind = np.empty(0, np.int32)
@@ -205,8 +206,8 @@ def _best_row(problem, board, slot, floor_cost, kind, tried, scratch):
         if slot < problem.stop[rule] and (slot >= problem.start[rule] or problem.low[rule] > 0):
             live[count_live] = rule
             count_live += 1
-    _count_needs(problem, board, slot, floors, needs)
-    crowded = _crowded(problem, board, slot, floors, needs, scratch.most[0])
+    count_needs(problem, board, slot, floors, needs)
+    crowded = crowded_floors(problem, board, slot, floors, needs, scratch.most[0])
     # Plain arrays from here: reading them through the tuples costs more than the arithmetic.
     group, units, used, after, count = problem.group, problem.units, board.used, problem.after, board.count
     base, tier, by_value, step = problem.base, problem.tier, problem.by_value, problem.step
@@ -260,7 +261,9 @@ def _best_row(problem, board, slot, floor_cost, kind, tried, scratch):
                 met = min(met + 1, PATTERNS)
                 at = met - 1
                 patterns[at] = pattern
-                crowdings[at] = _crowding(problem, board, slot, floors, needs, row, pattern, crowded, scratch)
+                crowdings[at] = crowding_with(
+                    problem, board, slot, floors, needs, row, pattern, crowded, scratch.most[0]
+                )
                 asked += n
             crowding = crowdings[at]
         if best < 0 or crowding < best_crowding or _less(cost, chosen):
@@ -269,119 +272,6 @@ def _best_row(problem, board, slot, floor_cost, kind, tried, scratch):
             if crowding == 0 and not _less(floor_cost, cost):
                 break
     return best, asked
-
-
-@njit(cache=True, nogil=True)
-def _floors_by_end(problem):
-    """Return rules with a lower bound, in the order in which their first windows end."""
-    floors = np.flatnonzero(problem.low > 0)
-    return floors[np.argsort((problem.start + problem.width)[floors], kind="mergesort")]
-
-
-@njit(cache=True, nogil=True)
-def _most_floors(problem, floors):
-    """Return the most floors that one row is in a group of."""
-    most = 0
-    for row in range(len(problem.group)):
-        inside = 0
-        for rule in floors:
-            inside += problem.group[row, rule] >= 0
-        most = max(most, inside)
-    return most
-
-
-@njit(cache=True, nogil=True)
-def _count_needs(problem, board, slot, floors, needs):
-    """Write, for each floor still due after `slot`, how many rows it still needs and can get."""
-    for at, rule in enumerate(floors):
-        end = problem.start[rule] + problem.width[rule] - 1
-        needs[at] = 0
-        if slot <= end and problem.step[rule] > 0:
-            short = min(board.deficit[rule], board.supply[rule])
-            needs[at] = (short + problem.step[rule] - 1) // problem.step[rule]
-
-
-@njit(cache=True, nogil=True)
-def _crowded(problem, board, slot, floors, needs, most):
-    """Return how many floors, by their ends, would be left too few slots by a row in `slot` that serves none.
-
-    Floors whose needs add up to no more than the slots left are safe. Where they add up to more, rows that serve
-    several floors at once may still do; whether they do is tried out.
-    """
-    total = 0
-    for last, rule in enumerate(floors):
-        total += needs[last]
-        left = problem.start[rule] + problem.width[rule] - 1 - slot
-        if needs[last] == 0 or total <= left:
-            continue
-        if total > left * most or not _coverable(problem, board, floors, needs, last + 1, left, -1):
-            return last + 1
-    return 0
-
-
-@njit(cache=True, nogil=True)
-def _coverable(problem, board, floors, needs, first, left, row):
-    """Tell whether `row` and then `left` more are seen to meet the needs of the first floors.
-
-    Takes the row that serves most of them each time, and so may overlook a way, but never sees one that is not there
-    as far as these floors alone are concerned.
-    """
-    open_needs = needs[:first].copy()
-    count = board.count.copy()
-    taken = board.used.copy()
-    if row >= 0:
-        _serve(problem, count, taken, floors, open_needs, row)
-    while open_needs.any():
-        best, best_served = -1, 0
-        for other in range(len(taken)):
-            if not taken[other]:
-                served = 0
-                for at in range(first):
-                    served += open_needs[at] > 0 and _serves(problem, count, floors[at], other)
-                if served > best_served:
-                    best, best_served = other, served
-        if best < 0 or left == 0:
-            return False
-        left -= 1
-        _serve(problem, count, taken, floors, open_needs, best)
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _serve(problem, count, taken, floors, open_needs, row):
-    taken[row] = True
-    for at in range(len(open_needs)):
-        if open_needs[at] > 0 and _serves(problem, count, floors[at], row):
-            open_needs[at] -= 1
-            count[problem.base[floors[at]] + problem.group[row, floors[at]]] += problem.units[row, floors[at]]
-
-
-@njit(cache=True, nogil=True)
-def _serves(problem, count, rule, row):
-    """Tell whether a row would bring a floor nearer."""
-    group = problem.group[row, rule]
-    if group < 0:
-        return False
-    have = count[problem.base[rule] + group]
-    return have == 0 if problem.by_value[rule] else have < problem.low[rule]
-
-
-@njit(cache=True, nogil=True)
-def _crowding(problem, board, slot, floors, needs, row, pattern, first, scratch):
-    """Return by how many rows the needs of the first floors exceed the slots left for them, with `row` in `slot`.
-
-    The pattern says which floors the row serves. Zero if rows that serve several at once are seen to meet them all.
-    """
-    total, worst, end = 0, 0, 0
-    for at in range(first):
-        if needs[at] > 0:
-            total += needs[at] - ((pattern >> min(at, 62)) & 1)
-            end = problem.start[floors[at]] + problem.width[floors[at]] - 1
-            worst = max(worst, total - (end - slot))
-    left = end - slot
-    if worst > 0 and total <= left * scratch.most[0] and _coverable(problem, board, floors, needs, first, left, row):
-        return 0
-    return worst
 
 
 @njit(cache=True, nogil=True)

@@ -15,14 +15,13 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Annotated, ClassVar, final
 
 import numpy as np
 from msgspec import Meta
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Kind, Numbers
+from slatewise.core.columns import Kind, Numbers, Signed
 from slatewise.core.errors import did_you_mean
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request, Segment, segment_of
@@ -36,7 +35,7 @@ class FuseSegment(Segment, frozen=True, kw_only=True):
         terms: Column to weight; replaces the weights of these columns.
     """
 
-    terms: dict[str, float]
+    terms: dict[str, Signed]
 
 
 @final
@@ -62,8 +61,8 @@ class Fuse(Annotator, frozen=True, kw_only=True):
 
     section: ClassVar[str] = "score.fuse"
 
-    terms: Annotated[dict[str, float], Meta(min_length=1)]
-    missing: dict[str, float] = {}
+    terms: Annotated[dict[str, Signed], Meta(min_length=1)]
+    missing: dict[str, Signed] = {}
     segments: tuple[FuseSegment, ...] = ()
 
     @property
@@ -77,7 +76,7 @@ class Fuse(Annotator, frozen=True, kw_only=True):
         return {"score": "number"}
 
     def check(self, policy: Policy) -> None:
-        """Refuse names that have no weight in `terms`, and numbers that are not finite."""
+        """Refuse names that have no weight in `terms`."""
         named = {("missing",): self.missing}
         named |= {("segments", place, "terms"): one.terms for place, one in enumerate(self.segments)}
         for field, values in named.items():
@@ -85,10 +84,6 @@ class Fuse(Annotator, frozen=True, kw_only=True):
                 if name not in self.terms:
                     hint = did_you_mean(name, self.terms)
                     raise policy.error(self, (*field, name), "must be a column of `terms`", hint=hint)
-        for field, values in {("terms",): self.terms, **named}.items():
-            for name, value in values.items():
-                if not isfinite(value):
-                    raise policy.error(self, (*field, name), "must be finite", value)
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return the score of each row."""

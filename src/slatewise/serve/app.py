@@ -24,6 +24,9 @@ from slatewise.serve.openapi import ErrorReply, Health, Refusal, openapi
 from slatewise.serve.wire import Wire
 
 JSON = "application/json"
+HANG_UP = {"connection": "close"}
+"""Sent with a refusal of a body that is too long, so that the rest of it is not read."""
+
 log = logging.getLogger("slatewise.serve")
 
 
@@ -78,14 +81,14 @@ async def _body(request: Request, limit: int) -> bytes:
     """Read the body, and stop reading as soon as it is too long."""
     said = request.headers.get("content-length", "")
     if said.isdigit() and int(said) > limit:
-        raise HTTPException(413, f"body: must have at most {limit} bytes, got {said}")
+        raise HTTPException(413, f"body: must have at most {limit} bytes, got {said}", HANG_UP)
     chunks: list[bytes] = []
     size = 0
     try:
         async for chunk in request.stream():
             size += len(chunk)
             if size > limit:
-                raise HTTPException(413, f"body: must have at most {limit} bytes")
+                raise HTTPException(413, f"body: must have at most {limit} bytes", HANG_UP)
             chunks.append(chunk)
     except ClientDisconnect:
         raise HTTPException(400, "body: must be complete, the client hung up") from None

@@ -14,7 +14,7 @@ from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Kind
 from slatewise.core.rules import Between, Rule
 
-LINES = ("posts", "videos", "ads")
+LINES: tuple[str, ...] = ("posts", "videos", "ads")
 KINDS: dict[str, Kind] = {
     "utility": "number",
     "author": "key?",

@@ -34,7 +34,8 @@ def policies(draw: st.DrawFn) -> Policy:
     segments = st.builds(
         WeightSegment, when=st.just({"tenure": "new"}), lines=st.dictionaries(st.sampled_from(LINES), positive)
     )
-    stages: list[Stage] = [
+    stages: list[Stage] = []
+    stages += [
         Fuse(terms={"seen": draw(st.floats(-1, 1)), "size": draw(st.floats(-1, 1))}),
         Calibrate(lines={line: Ratio(factor=factor) for line, factor in draw(by_line).items()}),
         Weight(lines=draw(by_line), segments=tuple(draw(st.lists(segments, max_size=2)))),

@@ -1,0 +1,32 @@
+"""A real server on a free port."""
+
+import threading
+import time
+
+import httpx
+import pytest
+import uvicorn
+
+from slatewise import Feed
+from slatewise.serve.app import application
+
+POLICY = "golden/policy.yaml"
+
+
+@pytest.fixture(scope="session")
+def feed(pytestconfig):
+    return Feed.load(pytestconfig.rootpath / "tests" / POLICY)
+
+
+@pytest.fixture(scope="session")
+def client(feed):
+    server = uvicorn.Server(uvicorn.Config(application(feed), port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        yield client
+    server.should_exit = True
+    thread.join(timeout=10)

@@ -1,0 +1,109 @@
+"""The command line, run as people run it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+POLICY = str(GOLDEN / "policy.yaml")
+REQUEST = {
+    "request_id": "r1",
+    "slots": 2,
+    "candidates": [
+        {"item_id": "a", "line": "posts", "p_click": 0.3, "local": False},
+        {"item_id": "b", "line": "posts", "p_click": 0.2, "local": True},
+        {"item_id": "c", "line": "ads", "p_click": 0.5, "local": False},
+    ],
+}
+
+
+def run(*arguments, stdin=None):
+    return subprocess.run(
+        [sys.executable, "-m", "slatewise.cli", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1"},
+    )
+
+
+@pytest.fixture
+def request_file(tmp_path):
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps(REQUEST))
+    return str(path)
+
+
+def test_compose_prints_a_page_as_table_and_as_json(request_file):
+    assert "feasible" in run("compose", POLICY, request_file).stdout
+    page = json.loads(run("compose", POLICY, request_file, "--json").stdout)
+    assert [item["item_id"] for item in page["items"]] == ["a", "b"]
+    assert json.loads(run("compose", POLICY, "-", "--json", stdin=json.dumps(REQUEST)).stdout) == page
+
+
+def test_explain_says_what_held_a_better_item_back(request_file):
+    told = run("explain", POLICY, request_file, "--slot", "2").stdout
+    assert "b" in told
+    assert "one local" in told
+    slots = json.loads(run("explain", POLICY, request_file, "--json").stdout)
+    assert slots[1]["held_back"]["rule"] == "one local"
+
+
+def test_check_draws_the_pipeline(request_file):
+    picture = run("check", POLICY).stdout
+    places = [picture.index(name) for name in ("score.fuse", "blend.calibrate", "blend.merge", "compose.solve")]
+    assert places == sorted(places)
+    assert "at most 2 rows with line ads in the first 10 slots" in picture
+    assert set(json.loads(run("check", POLICY, "--json").stdout)) == {"hash", "policy"}
+
+
+def test_schema_is_json():
+    assert json.loads(run("schema").stdout)["title"] == "slatewise policy"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["check", "nowhere.yaml"], 1, "policy: must be a readable text file"),
+        (["compose", POLICY, "nowhere.json"], 1, "request: must be a readable file"),
+        (["compose", POLICY], 2, "Missing argument"),
+        (["serve", POLICY, "--port", "70000"], 2, "Usage"),
+    ],
+)
+def test_exit_codes(arguments, code, told):
+    done = run(*arguments)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_refusals_are_json_when_asked_for(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(Path(POLICY).read_text().replace("first_slot", "first_slt"))
+    done = run("check", str(bad), "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["hint"] == "did you mean 'first_slot'?"
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys, slatewise.cli as cli\n"
+        "try: cli.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'numba', 'scipy', 'msgspec', 'ruamel', 'starlette', 'uvicorn', 'matplotlib', 'pyarrow'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_the_core_needs_no_edge_library():
+    script = (
+        "import sys, slatewise.feed, slatewise.serve.wire\n"
+        "edge = {'torch', 'pandas', 'polars', 'pyarrow', 'starlette', 'uvicorn', 'typer', 'rich', 'matplotlib'}\n"
+        "assert not edge & set(sys.modules), edge & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
