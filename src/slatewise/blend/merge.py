@@ -20,6 +20,7 @@ from typing import Annotated, ClassVar, final
 import msgspec
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Kind
@@ -137,11 +138,9 @@ class Merge(Selector, frozen=True, kw_only=True):
 
     def _preference(self, candidates: Candidates, request: Request) -> Codes:
         """Return rows by what they compete with; of equals, the line drawn for this request first."""
-        lines = candidates.key("line")
-        draws = np.array([request.draw(name) for name in lines.names], dtype=np.int64)
-        value = candidates.number(self.by)
-        ranked = candidates.descending(value)
-        tied = value[ranked]
-        if not (tied[1:] == tied[:-1]).any():
-            return ranked
-        return np.lexsort((candidates.rank, draws[lines.codes], -value)).astype(np.int32)
+
+        def drawn() -> NDArray[np.int64]:
+            lines = candidates.key("line")
+            return np.array([request.draw(name) for name in lines.names], dtype=np.int64)[lines.codes]
+
+        return candidates.descending(candidates.number(self.by), drawn)

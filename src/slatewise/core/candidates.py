@@ -6,7 +6,8 @@ One row is one nomination: an item by a line. An item may be nominated by severa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar, cast, final
 
 import numpy as np
@@ -20,6 +21,7 @@ from slatewise.core.columns import (
     Keys,
     Kind,
     Numbers,
+    absent,
     guess,
     kind_of,
     require_present,
@@ -40,6 +42,8 @@ class Candidates:
     Attributes:
         item_id: n ids, all text or all whole numbers; distinct within a line.
         columns: Name to stored column; `line` is always among them.
+        gaps: Names of columns with missing values.
+        items: (n,) code of each row's item, >= 0; rows of one item share a code.
 
     Examples:
         >>> items = Candidates.of(item_id=["a", "b"], line=["posts", "ads"], score=[0.3, 0.9])
@@ -50,13 +54,16 @@ class Candidates:
         slatewise.core.errors.RequestError: candidates.score: must have 2 rows like item_id, got 1
     """
 
-    __slots__ = ("_items", "_rank", "columns", "item_id")
+    __slots__ = ("_rank", "columns", "gaps", "item_id", "items")
 
-    def __init__(self, item_id: Sequence[Any], columns: Mapping[str, Column]) -> None:
+    def __init__(
+        self, item_id: Sequence[Any], columns: Mapping[str, Column], gaps: frozenset[str], items: Codes
+    ) -> None:
         """Take columns that were checked before; `Candidates.of` is the way in from raw data."""
         self.item_id = item_id
         self.columns = columns
-        self._items: Codes | None = None
+        self.gaps = gaps
+        self.items = items
         self._rank: Codes | None = None
 
     @classmethod
@@ -84,7 +91,8 @@ class Candidates:
         if "line" not in stored:
             stored["line"] = Keys(np.zeros(len(ids), dtype=np.int32), (ONLY_LINE,))
         require_present("candidates.line", stored["line"])
-        candidates = cls(ids, stored)
+        gaps = frozenset(name for name, column in stored.items() if absent(column).any())
+        candidates = cls(ids, stored, gaps, _item_codes(ids))
         _require_distinct(candidates)
         return candidates
 
@@ -108,7 +116,7 @@ class Candidates:
     def key(self, name: str) -> Keys:
         """Return a key column; `item_id` counts as one."""
         if name == "item_id":
-            return Keys(self.items, tuple(dict.fromkeys(self.item_id)))
+            return Keys.of(self.item_id)
         return cast("Keys", self.columns[name])
 
     def embedding(self, name: str) -> Embedding:
@@ -116,46 +124,36 @@ class Candidates:
         return cast("Embedding", self.columns[name])
 
     @property
-    def items(self) -> Codes:
-        """(n,) code of each row's item; rows of one item share a code."""
-        if self._items is None:
-            seen: dict[Any, int] = {}
-            codes = [seen.setdefault(item, len(seen)) for item in self.item_id]
-            self._items = np.array(codes, dtype=np.int32)
-        return self._items
-
-    @property
     def rank(self) -> Codes:
         """(n,) place of each row when sorted by (item_id, line): the same for any order of the rows."""
         if self._rank is None:
-            lines = self.key("line")
-            named = [lines.names[code] for code in lines.codes.tolist()]
-            order = sorted(range(len(self)), key=lambda row: (self.item_id[row], named[row]))
+            ids = self.item_id
+            order = sorted(range(len(ids)), key=ids.__getitem__)
+            if any(ids[row] == ids[other] for row, other in pairwise(order)):
+                lines = self.key("line")
+                order.sort(key=lambda row: (ids[row], lines.name(row)))
             self._rank = np.empty(len(self), dtype=np.int32)
             self._rank[order] = np.arange(len(self), dtype=np.int32)
         return self._rank
 
-    def descending(self, values: Numbers) -> Codes:
-        """Return all rows, largest value first; ties go to the smaller (item_id, line)."""
-        order = np.argsort(-values, kind="stable")
+    def descending(self, values: Numbers, ties: Callable[[], NDArray[Any]] | None = None) -> Codes:
+        """Return all rows, largest value first; equals by `ties` if given, then the smaller (item_id, line) first."""
+        order = values.argsort()[::-1]
         ranked = values[order]
         if (ranked[1:] == ranked[:-1]).any():
-            order = np.lexsort((self.rank, -values))
+            order = np.lexsort((self.rank, -values) if ties is None else (self.rank, ties(), -values))
         return order.astype(np.int32)
 
     def with_columns(self, new: Mapping[str, Column]) -> Candidates:
         """Return candidates with columns added or replaced; the rows stay as they are."""
-        grown = Candidates(self.item_id, {**self.columns, **new})
-        grown._items, grown._rank = self._items, self._rank
+        grown = Candidates(self.item_id, {**self.columns, **new}, self.gaps, self.items)
+        grown._rank = self._rank
         return grown
 
     def take(self, rows: NDArray[np.integer]) -> Candidates:
         """Return some rows, in the order given."""
-        columns = {
-            name: column.take(rows) if isinstance(column, Keys | Embedding) else column[rows]
-            for name, column in self.columns.items()
-        }
-        return Candidates([self.item_id[row] for row in rows.tolist()], columns)
+        ids = [self.item_id[row] for row in rows.tolist()]
+        return Candidates(ids, _Taken(self.columns, rows), self.gaps, self.items[rows])
 
     def conform(self, kinds: Mapping[str, Kind], lines: Sequence[str]) -> Candidates:
         """Return candidates whose declared columns have their declared kinds and whose line codes index `lines`.
@@ -172,12 +170,36 @@ class Candidates:
                 raise RequestError(f"candidates.{name}", "must be given", "nothing", hint)
             if kind_of(column) != kind.rstrip("?"):
                 column = changed[name] = store(f"candidates.{name}", column, kind)
-            if not kind.endswith("?"):
+            if name in self.gaps and not kind.endswith("?"):
                 require_present(f"candidates.{name}", column)
         own = self.key("line")
         if own.names != tuple(lines):
             changed["line"] = _known_lines(own, lines)
         return self.with_columns(changed) if changed else self
+
+
+class _Taken(Mapping[str, Column]):
+    """Some rows of each column, taken when the column is first asked for."""
+
+    __slots__ = ("_done", "_rows", "_whole")
+
+    def __init__(self, whole: Mapping[str, Column], rows: NDArray[np.integer]) -> None:
+        self._whole, self._rows = whole, rows
+        self._done: dict[str, Column] = {}
+
+    def __getitem__(self, name: str) -> Column:
+        column = self._done.get(name)
+        if column is None:
+            whole = self._whole[name]
+            column = whole.take(self._rows) if isinstance(whole, (Keys, Embedding)) else whole[self._rows]
+            self._done[name] = column
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole)
+
+    def __len__(self) -> int:
+        return len(self._whole)
 
 
 def _columns_of(data: Any) -> dict[str, Any]:
@@ -221,6 +243,13 @@ def _ids(values: Any) -> list[Any]:
     raise RequestError("candidates.item_id", "must be all text or all whole numbers", "both")
 
 
+def _item_codes(ids: list[Any]) -> Codes:
+    codes = dict(zip(ids, range(len(ids)), strict=True))
+    if len(codes) == len(ids):
+        return np.arange(len(ids), dtype=np.int32)
+    return np.array([codes[item] for item in ids], dtype=np.int32)
+
+
 def _require_distinct(candidates: Candidates) -> None:
     ids = candidates.item_id
     if len(set(ids)) == len(ids):
@@ -242,15 +271,12 @@ def _known_lines(own: Keys, lines: Sequence[str]) -> Keys:
         return Keys(own.codes, tuple(lines))
     places = {name: code for code, name in enumerate(lines)}
     lookup = np.array([places.get(name, -1) for name in own.names], dtype=np.int32)
-    codes = lookup[own.codes] if len(own.names) else own.codes
-    if codes.size and codes.min() < 0:
+    codes = lookup[own.codes]
+    if len(places.keys() & own.names) < len(own.names) and codes.size and codes.min() < 0:
         row = int(codes.argmin())
-        raise RequestError(
-            f"candidates.line[{row}]",
-            "must be a line of the policy",
-            shown(own.name(row)),
-            did_you_mean(str(own.name(row)), lines),
-        )
+        name = own.name(row)
+        hint = did_you_mean(str(name), lines)
+        raise RequestError(f"candidates.line[{row}]", "must be a line of the policy", shown(name), hint)
     return Keys(_locked(codes), tuple(lines))
 
 

@@ -160,28 +160,26 @@ def store(where: str, values: Any, kind: Kind) -> Column:
             return _embedding(where, values)
 
 
+def absent(column: Column) -> Flags:
+    """Return (n,) bool: which rows have no value."""
+    if isinstance(column, Keys):
+        return column.codes < 0
+    if isinstance(column, Embedding):
+        return column.rows < 0
+    return np.isnan(column)
+
+
 def require_present(where: str, column: Column) -> None:
     """Refuse a column with missing values.
 
     Raises:
         RequestError: Names the first row that lacks a value.
     """
-    if isinstance(column, Keys):
-        absent = column.codes < 0
-    elif isinstance(column, Embedding):
-        absent = column.rows < 0
-    elif column.dtype == np.bool_:
-        return
-    else:
-        absent = np.isnan(cast("Numbers", column))
-    if absent.any():
-        row = int(absent.argmax())
-        raise RequestError(
-            f"{where}[{row}]",
-            "must have a value",
-            "none",
-            f"declare the column with a question mark ('{kind_of(column)}?') if values may be missing",
-        )
+    without = absent(column)
+    if without.any():
+        kind = kind_of(column)
+        hint = f"declare the column with a question mark ('{kind}?') if values may be missing"
+        raise RequestError(f"{where}[{int(without.argmax())}]", "must have a value", "none", hint)
 
 
 def _numbers(where: str, values: Any) -> Numbers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -82,8 +81,7 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     trace: Trace | msgspec.UnsetType = msgspec.UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """A page, ready to be served.
 
     Attributes:

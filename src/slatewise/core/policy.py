@@ -166,16 +166,7 @@ class Policy:
         for name, value in request.context.items():
             self._check_feature(name, value)
         candidates = request.candidates.conform(self.head.columns, self.head.lines)
-        return Request(
-            candidates=candidates,
-            slots=slots,
-            id=request.id,
-            user=request.user,
-            context=request.context,
-            time=request.time,
-            seed=request.seed,
-            state=request.state,
-        )
+        return msgspec.structs.replace(request, candidates=candidates, slots=slots)
 
     def _check_feature(self, name: str, value: object) -> None:
         allowed = self.head.context.get(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TypeAlias, TypeVar
 
@@ -16,8 +15,7 @@ When: TypeAlias = dict[str, str | list[str]]
 """Context features and the values (one, or any of several) that they must have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One page asked for.
 
     Attributes:
@@ -35,7 +33,7 @@ class Request:
     slots: int | None = None
     id: str = ""
     user: str = ""
-    context: Mapping[str, str] = field(default_factory=dict[str, str])
+    context: Mapping[str, str] = {}
     time: float = 0.0
     seed: int = 0
     state: State | None = None

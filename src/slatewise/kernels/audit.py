@@ -7,11 +7,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from slatewise.kernels.rules import (
-    empty_board,
-    enter,
-    outlooks_with,
+    DEFICIT,
+    END,
+    START,
+    STOP,
+    board_of,
+    is_waiting,
+    outlook_with,
+    outlook_without,
     place,
-    problem_of,
+    slide,
 )
 
 NO_ROW = -1
@@ -88,34 +93,41 @@ def passed_over(
     held = np.full(length, NO_ROW, np.int32)
     why = np.full(length, NO_RULE, np.int32)
     runner = np.full(length, NO_ROW, np.int32)
-    problem = problem_of(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length)
-    board = empty_board(problem, length)
+    board = board_of(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length)
+    rule, state, count, group, units, link, placed, committed = board
     position = np.empty(len(order), np.int32)
     for row in range(len(order)):
         position[order[row]] = row
-    rules = len(sizes)
-    here = np.empty(rules, np.int64)
-    there = np.empty(rules, np.int64)
+    here = np.empty(len(rule), np.int64)
+    there = np.empty(len(rule), np.int64)
     for slot in range(length):
-        enter(problem, board, slot)
+        slide(rule, state, count, group, units, placed, slot, -1)
         own = position[page[slot]]
-        outlooks_with(problem, board, slot, own, here)
+        _outlooks(rule, state, count, group, units, slot, own, here)
         for row in range(len(order)):
-            before = problem.after[row]
-            if row == own or board.used[row] or (before >= 0 and not board.used[before]):
+            if row == own or is_waiting(link, row):
                 continue
-            outlooks_with(problem, board, slot, row, there)
+            _outlooks(rule, state, count, group, units, slot, row, there)
             first = _first_worse(here, there)
             worth_more = utility[order[row]] > utility[page[slot]]
             if worth_more and held[slot] < 0:
                 held[slot] = order[row]
-                why[slot] = first if first >= 0 else _floor_served(problem, board, slot, own, row)
+                why[slot] = first if first >= 0 else _floor_served(rule, state, group, slot, own, row)
             elif first < 0 and not worth_more:
                 runner[slot] = order[row]
-            if not worth_more and runner[slot] >= 0:
                 break
-        place(problem, board, slot, own)
+        place(rule, state, count, group, units, link, placed, committed, slot, own)
     return held, why, runner
+
+
+@njit(cache=True, nogil=True)
+def _outlooks(rule, state, count, group, units, slot, row, into):
+    """Write each rule's outlook with `row` in `slot`."""
+    for one in range(len(rule)):
+        if group[row, one] >= 0:
+            into[one] = outlook_with(rule, state, count, group, units, one, slot, row)
+        else:
+            into[one] = outlook_without(rule, state, one, slot)
 
 
 @njit(cache=True, nogil=True)
@@ -127,13 +139,12 @@ def _first_worse(here, there):
 
 
 @njit(cache=True, nogil=True)
-def _floor_served(problem, board, slot, own, other):
+def _floor_served(rule, state, group, slot, own, other):
     """Return the floor, still due, that the row in the slot serves and the other does not; the first to end."""
     best = NO_RULE
-    for rule in range(len(problem.low)):
-        open_now = problem.start[rule] <= slot < problem.stop[rule] and board.deficit[rule] > 0
-        if open_now and problem.group[own, rule] >= 0 and problem.group[other, rule] < 0:
-            end = problem.start[rule] + problem.width[rule]
-            if best < 0 or end < problem.start[best] + problem.width[best]:
-                best = rule
+    for one in range(len(rule)):
+        due = rule[one, START] <= slot < rule[one, STOP] and state[one, DEFICIT] > 0
+        serves = group[own, one] >= 0 and group[other, one] < 0
+        if due and serves and (best < 0 or rule[one, END] < rule[best, END]):
+            best = one
     return best

@@ -2,6 +2,9 @@
 
 One floor alone is watched by `kernels.rules`. Here floors are looked at together: those due by some slot may need more
 rows than there are slots left until then, unless some rows serve several of them at once.
+
+`floor` is (F, 2) int64: a rule, and how many rows it still needs (columns `RULE` and `NEED`), by the end of their
+first windows; the other arrays are those of `kernels.rules`.
 """
 
 from __future__ import annotations
@@ -9,115 +12,130 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, SUPPLY, USED, WIDTH
 
-@njit(cache=True, nogil=True)
-def floors_by_end(problem):
-    """Return rules with a lower bound, in the order in which their first windows end."""
-    floors = np.flatnonzero(problem.low > 0)
-    return floors[np.argsort((problem.start + problem.width)[floors], kind="mergesort")]
+RULE, NEED = 0, 1
 
 
 @njit(cache=True, nogil=True)
-def most_served(problem, floors):
+def floors_of(rule):
+    """Return the rules with a lower bound, in the order in which their first windows end."""
+    floors = np.flatnonzero(rule[:, LOW] > 0)
+    floor = np.zeros((len(floors), 2), np.int64)
+    if len(floors):
+        floor[:, RULE] = floors[np.argsort((rule[:, START] + rule[:, WIDTH])[floors], kind="mergesort")]
+    return floor
+
+
+@njit(cache=True, nogil=True)
+def most_served(floor, group):
     """Return the most floors that one row is in a group of."""
     most = 0
-    for row in range(len(problem.group)):
+    for row in range(len(group)):
         inside = 0
-        for rule in floors:
-            inside += problem.group[row, rule] >= 0
+        for at in range(len(floor)):
+            inside += group[row, floor[at, RULE]] >= 0
         most = max(most, inside)
     return most
 
 
 @njit(cache=True, nogil=True)
-def count_needs(problem, board, slot, floors, needs):
+def count_needs(rule, state, floor, slot):
     """Write, for each floor still due after `slot`, how many rows it still needs and can get."""
-    for at, rule in enumerate(floors):
-        end = problem.start[rule] + problem.width[rule] - 1
-        needs[at] = 0
-        if slot <= end and problem.step[rule] > 0:
-            short = min(board.deficit[rule], board.supply[rule])
-            needs[at] = (short + problem.step[rule] - 1) // problem.step[rule]
+    for at in range(len(floor)):
+        one = floor[at, RULE]
+        step = rule[one, STEP]
+        floor[at, NEED] = 0
+        if slot <= rule[one, END] and step > 0:
+            floor[at, NEED] = (min(state[one, DEFICIT], state[one, SUPPLY]) + step - 1) // step
 
 
 @njit(cache=True, nogil=True)
-def crowded_floors(problem, board, slot, floors, needs, most):
+def crowded_floors(rule, count, group, units, link, floor, slot, most):
     """Return how many floors, by their ends, would be left too few slots by a row in `slot` that serves none.
 
     Floors whose needs add up to no more than the slots left are safe. Where they add up to more, rows that serve
     several floors at once may still do; whether they do is tried out.
     """
     total = 0
-    for last, rule in enumerate(floors):
-        total += needs[last]
-        left = problem.start[rule] + problem.width[rule] - 1 - slot
-        if needs[last] == 0 or total <= left:
+    for last in range(len(floor)):
+        total += floor[last, NEED]
+        left = rule[floor[last, RULE], END] - slot
+        if floor[last, NEED] == 0 or total <= left:
             continue
-        if total > left * most or not _coverable(problem, board, floors, needs, last + 1, left, -1):
+        if total > left * most or not _coverable(rule, count, group, units, link, floor[: last + 1], left, -1):
             return last + 1
     return 0
 
 
 @njit(cache=True, nogil=True)
-def _coverable(problem, board, floors, needs, first, left, row):
-    """Tell whether `row` and then `left` more are seen to meet the needs of the first floors.
+def served(rule, count, group, floor, slot, row):
+    """Return, as bits, which of the floors a row in `slot` would bring nearer."""
+    pattern = 0
+    for at in range(len(floor)):
+        one = floor[at, RULE]
+        if floor[at, NEED] > 0 and slot >= rule[one, START] and _serves(rule, count, group, one, row):
+            pattern |= 1 << min(at, 62)
+    return pattern
+
+
+@njit(cache=True, nogil=True)
+def crowding(rule, count, group, units, link, floor, slot, row, pattern, most):
+    """Return by how many rows the needs of the floors exceed the slots left for them, with `row` in `slot`.
+
+    The pattern says which floors the row serves. Zero if rows that serve several at once are seen to meet them all.
+    """
+    total, worst, left = 0, 0, 0
+    for at in range(len(floor)):
+        if floor[at, NEED] > 0:
+            total += floor[at, NEED] - ((pattern >> min(at, 62)) & 1)
+            left = rule[floor[at, RULE], END] - slot
+            worst = max(worst, total - left)
+    if worst > 0 and total <= left * most and _coverable(rule, count, group, units, link, floor, left, row):
+        return 0
+    return worst
+
+
+@njit(cache=True, nogil=True)
+def _coverable(rule, count, group, units, link, floor, left, row):
+    """Tell whether `row` (-1: none) and then `left` more are seen to meet the needs of the floors.
 
     Takes the row that serves most of them each time, and so may overlook a way, but never sees one that is not there
     as far as these floors alone are concerned.
     """
-    open_needs = needs[:first].copy()
-    count = board.count.copy()
-    taken = board.used.copy()
+    floor, count, taken = floor.copy(), count.copy(), link[:, USED].copy()
     if row >= 0:
-        _serve(problem, count, taken, floors, open_needs, row)
-    while open_needs.any():
+        _serve(rule, count, group, units, floor, taken, row)
+    while floor[:, NEED].any():
         best, best_served = -1, 0
         for other in range(len(taken)):
             if not taken[other]:
-                served = 0
-                for at in range(first):
-                    served += open_needs[at] > 0 and _serves(problem, count, floors[at], other)
-                if served > best_served:
-                    best, best_served = other, served
+                here = 0
+                for at in range(len(floor)):
+                    here += floor[at, NEED] > 0 and _serves(rule, count, group, floor[at, RULE], other)
+                if here > best_served:
+                    best, best_served = other, here
         if best < 0 or left == 0:
             return False
         left -= 1
-        _serve(problem, count, taken, floors, open_needs, best)
+        _serve(rule, count, group, units, floor, taken, best)
     return True
 
 
 @njit(cache=True, nogil=True)
-def _serve(problem, count, taken, floors, open_needs, row):
+def _serve(rule, count, group, units, floor, taken, row):
     taken[row] = True
-    for at in range(len(open_needs)):
-        if open_needs[at] > 0 and _serves(problem, count, floors[at], row):
-            open_needs[at] -= 1
-            count[problem.base[floors[at]] + problem.group[row, floors[at]]] += problem.units[row, floors[at]]
+    for at in range(len(floor)):
+        one = floor[at, RULE]
+        if floor[at, NEED] > 0 and _serves(rule, count, group, one, row):
+            floor[at, NEED] -= 1
+            count[rule[one, BASE] + group[row, one]] += units[row, one]
 
 
 @njit(cache=True, nogil=True)
-def _serves(problem, count, rule, row):
+def _serves(rule, count, group, one, row):
     """Tell whether a row would bring a floor nearer."""
-    group = problem.group[row, rule]
-    if group < 0:
+    if group[row, one] < 0:
         return False
-    have = count[problem.base[rule] + group]
-    return have == 0 if problem.by_value[rule] else have < problem.low[rule]
-
-
-@njit(cache=True, nogil=True)
-def crowding_with(problem, board, slot, floors, needs, row, pattern, first, most):
-    """Return by how many rows the needs of the first floors exceed the slots left for them, with `row` in `slot`.
-
-    The pattern says which floors the row serves. Zero if rows that serve several at once are seen to meet them all.
-    """
-    total, worst, end = 0, 0, 0
-    for at in range(first):
-        if needs[at] > 0:
-            total += needs[at] - ((pattern >> min(at, 62)) & 1)
-            end = problem.start[floors[at]] + problem.width[floors[at]] - 1
-            worst = max(worst, total - (end - slot))
-    left = end - slot
-    if worst > 0 and total <= left * most and _coverable(problem, board, floors, needs, first, left, row):
-        return 0
-    return worst
+    have = count[rule[one, BASE] + group[row, one]]
+    return have == 0 if rule[one, SEEN] >= 0 else have < rule[one, LOW]

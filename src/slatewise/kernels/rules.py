@@ -4,10 +4,23 @@ A rule bounds the count of each of its groups in windows of `width` consecutive 
 moment a rule has an *excess* (how far groups are above the upper bound in the window that ends here) and a *deficit*
 (how far below the lower bound). When a window ends, both are committed to the rule's tier. Until then the excess
 can only grow, and the deficit can shrink by what the free slots of the window and the rows left can still bring; this
-gives, for every partial page, a lower bound on what the rules will be broken by, per tier.
+gives, for every partial page, a lower bound on what the rules will be broken by, per tier: the *outlook*.
 
 Rows are numbered in the caller's order of preference. Counts are whole numbers (millionths), so that adding and
 taking back is exact. Cost: O(R) per placement or question for R rules.
+
+Arrays, as the functions here and in the neighbouring kernels name them:
+
+| name | shape | what |
+|---|---|---|
+| `rule` | (R, 10) int64 | one rule a row, columns `LOW` ... `STEP` |
+| `state` | (R, 3) int64 | where the rule stands now, columns `EXCESS`, `DEFICIT`, `SUPPLY` |
+| `count` | int64 | per rule and group, what stands in the window that ends here, from `rule[:, BASE]` on |
+| `group` | (n, R) int32 | group of a row under a rule, or its value under a rule that counts values; -1 for none |
+| `units` | (n, R) int64 | what the row counts |
+| `link` | (n, 3) int32 | columns `TWIN`, `AFTER`, `USED` |
+| `page` | (length,) int32 | rows placed so far |
+| `committed` | (tiers,) int64 | what windows that have ended are outside their bounds |
 """
 
 from __future__ import annotations
@@ -17,287 +30,237 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+LOW, HIGH = 0, 1
+"""Columns of `rule`: bounds."""
+START, STOP, WIDTH, END = 2, 3, 4, 5
+"""Columns of `rule`: first slot, slot after the last, slots per window, last slot of the first window."""
+TIER = 6
+"""Column of `rule`: 0 for rules that never give way, then 1, 2, ... in descending importance."""
+BASE = 7
+"""Column of `rule`: where its counts begin in `count`."""
+SEEN = 8
+"""Column of `rule`: where `count` has the number of distinct values in its window; -1 if it counts rows."""
+STEP = 9
+"""Column of `rule`: the most that one row can add."""
 
-class Problem(NamedTuple):
-    """What is asked: n rows in order of preference, R rules, a page of fixed length.
+EXCESS, DEFICIT, SUPPLY = 0, 1, 2
+"""Columns of `state`: above the upper bounds, below the lower ones, what the rows left could still add."""
 
-    Attributes:
-        group: (n, R) group of a row under a rule, or its value under a rule that counts values; -1 for none.
-        units: (n, R) what the row counts.
-        twin: (n,) next row of the same item, in a ring; the row itself if it is alone.
-        after: (n,) row that has to be placed first, -1 for none.
-        low: (R,) lower bounds.
-        high: (R,) upper bounds.
-        start: (R,) first slot of the windows.
-        stop: (R,) slot after the last one.
-        width: (R,) slots per window.
-        tier: (R,) 0 for rules that never give way, then 1, 2, ... in descending importance.
-        base: (R + 1,) where the counts of a rule begin; the last of them is the number of values in its window.
-        by_value: (R,) whether the rule counts distinct values.
-        step: (R,) the most that one row can add.
-    """
-
-    group: Any
-    units: Any
-    twin: Any
-    after: Any
-    low: Any
-    high: Any
-    start: Any
-    stop: Any
-    width: Any
-    tier: Any
-    base: Any
-    by_value: Any
-    step: Any
+TWIN, AFTER, USED = 0, 1, 2
+"""Columns of `link`: next row of the same item (in a ring), row to be placed first (-1: none), whether it is placed."""
 
 
 class Board(NamedTuple):
-    """A partial page and its counts.
+    """An empty page and everything that is counted on it; see the module for the arrays."""
 
-    Attributes:
-        page: (length,) rows placed, in the problem's numbering.
-        used: (n,) whether the row, or another of its item, is placed.
-        count: per rule and group, what stands in the window that ends here.
-        excess: (R,) above the upper bounds.
-        deficit: (R,) below the lower bounds.
-        supply: (R,) what the rows left could still add.
-        committed: (tiers,) what windows that have ended are outside their bounds.
-    """
-
-    page: Any
-    used: Any
+    rule: Any
+    state: Any
     count: Any
-    excess: Any
-    deficit: Any
-    supply: Any
+    group: Any
+    units: Any
+    link: Any
+    page: Any
     committed: Any
 
 
 @njit(cache=True, nogil=True)
-def problem_of(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length):
-    """Number the rows by `order` and cut the windows to a page of `length`."""
+def board_of(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length):
+    """Return the empty board of a page of `length`: rows numbered by `order`, windows cut to the page."""
     n, rules = group.shape
     own_group = np.empty((n, rules), np.int32)
     own_units = np.empty((n, rules), np.int64)
-    place = np.empty(n, np.int32)
     for row in range(n):
-        place[order[row]] = row
-        for rule in range(rules):
-            own_group[row, rule] = group[order[row], rule]
-            own_units[row, rule] = units[order[row], rule]
-    own_after = np.full(n, -1, np.int32)
-    for row in range(n):
-        if after[order[row]] >= 0:
-            own_after[row] = place[after[order[row]]]
-    low, high = bounds[:, 0].copy(), bounds[:, 1].copy()
-    start, stop, width = windows[:, 0].copy(), windows[:, 1].copy(), windows[:, 2].copy()
-    base = np.zeros(rules + 1, np.int64)
-    step = np.zeros(rules, np.int64)
-    for rule in range(rules):
-        base[rule + 1] = base[rule] + sizes[rule] + 1
-        stop[rule] = min(stop[rule], length)
-        if start[rule] >= stop[rule]:
-            start[rule], stop[rule] = length, length
-            low[rule], high[rule] = 0, np.iinfo(np.int64).max
-        width[rule] = min(width[rule], max(stop[rule] - start[rule], 1))
-        for row in range(n):
-            if own_group[row, rule] >= 0:
-                step[rule] = max(step[rule], own_units[row, rule])
-    twin = _rings(items, order)
-    return Problem(own_group, own_units, twin, own_after, low, high, start, stop, width, tier, base, by_value, step)
-
-
-@njit(cache=True, nogil=True)
-def _rings(items, order):
-    n = len(order)
-    first = np.full(n, -1, np.int32)
-    last = np.full(n, -1, np.int32)
-    twin = np.arange(n).astype(np.int32)
-    for row in range(n):
-        item = items[order[row]]
-        if first[item] < 0:
-            first[item] = row
-        else:
-            twin[last[item]] = row
-            twin[row] = first[item]
-        last[item] = row
-    return twin
-
-
-@njit(cache=True, nogil=True)
-def empty_board(problem, length):
-    """Return the board before the first row."""
-    n, rules = problem.group.shape
-    tiers = 1
-    for rule in range(rules):
-        tiers = max(tiers, problem.tier[rule] + 1)
-    count = np.zeros(problem.base[rules], np.int64)
-    deficit = np.zeros(rules, np.int64)
-    supply = np.zeros(rules, np.int64)
-    for rule in range(rules):
-        for row in range(n):
-            group = problem.group[row, rule]
-            if group >= 0:
-                if not problem.by_value[rule]:
-                    supply[rule] += problem.units[row, rule]
-                elif count[problem.base[rule] + group] == 0:
-                    count[problem.base[rule] + group] = 1
-                    supply[rule] += problem.units[row, rule]
-        if problem.by_value[rule]:
-            count[problem.base[rule] : problem.base[rule + 1]] = 0
-            deficit[rule] = problem.low[rule]
-        else:
-            deficit[rule] = problem.low[rule] * (problem.base[rule + 1] - problem.base[rule] - 1)
+        for one in range(rules):
+            own_group[row, one] = group[order[row], one]
+            own_units[row, one] = units[order[row], one]
+    rule = _table(own_group, own_units, bounds, windows, tier, sizes, by_value, length)
+    count = np.zeros(rule[rules - 1, BASE] + sizes[rules - 1] + 1 if rules else 0, np.int64)
     return Board(
-        np.full(length, -1, np.int32),
-        np.zeros(n, np.bool_),
+        rule,
+        _state(rule, own_group, own_units, sizes, count),
         count,
-        np.zeros(rules, np.int64),
-        deficit,
-        supply,
-        np.zeros(tiers, np.int64),
+        own_group,
+        own_units,
+        _links(items, order, after),
+        np.full(length, -1, np.int32),
+        np.zeros(1 + (tier.max() if rules else 0), np.int64),
     )
 
 
 @njit(cache=True, nogil=True)
-def _change(problem, board, rule, row, sign):
+def _table(group, units, bounds, windows, tier, sizes, by_value, length):
+    rules = len(sizes)
+    rule = np.zeros((rules, 10), np.int64)
+    base = 0
+    for one in range(rules):
+        start, stop = windows[one, 0], min(windows[one, 1], length)
+        rule[one, LOW], rule[one, HIGH] = bounds[one, 0], bounds[one, 1]
+        if start >= stop:
+            start, stop = length, length
+            rule[one, LOW], rule[one, HIGH] = 0, np.iinfo(np.int64).max
+        width = min(windows[one, 2], max(stop - start, 1))
+        rule[one, START], rule[one, STOP], rule[one, WIDTH], rule[one, END] = start, stop, width, start + width - 1
+        rule[one, TIER], rule[one, BASE] = tier[one], base
+        base += sizes[one] + 1
+        rule[one, SEEN] = base - 1 if by_value[one] else -1
+        for row in range(len(group)):
+            if group[row, one] >= 0:
+                rule[one, STEP] = max(rule[one, STEP], units[row, one])
+    return rule
+
+
+@njit(cache=True, nogil=True)
+def _state(rule, group, units, sizes, count):
+    """Return the state before the first row; `count` is used and left empty."""
+    state = np.zeros((len(rule), 3), np.int64)
+    for one in range(len(rule)):
+        base = rule[one, BASE]
+        state[one, DEFICIT] = rule[one, LOW] * (1 if rule[one, SEEN] >= 0 else sizes[one])
+        for row in range(len(group)):
+            if group[row, one] >= 0 and (rule[one, SEEN] < 0 or count[base + group[row, one]] == 0):
+                state[one, SUPPLY] += units[row, one]
+                count[base + group[row, one]] = 1
+    count[:] = 0
+    return state
+
+
+@njit(cache=True, nogil=True)
+def _links(items, order, after):
+    n = len(order)
+    link = np.zeros((n, 3), np.int32)
+    place = np.empty(n, np.int32)
+    for row in range(n):
+        place[order[row]] = row
+    size = items.max() + 1 if n else 0
+    first = np.full(size, -1, np.int32)
+    last = np.full(size, -1, np.int32)
+    for row in range(n):
+        link[row, AFTER] = place[after[order[row]]] if after[order[row]] >= 0 else -1
+        link[row, TWIN] = row
+        item = items[order[row]]
+        if first[item] < 0:
+            first[item] = row
+        else:
+            link[last[item], TWIN] = row
+            link[row, TWIN] = first[item]
+        last[item] = row
+    return link
+
+
+@njit(cache=True, nogil=True)
+def _change(rule, state, count, group, units, one, row, sign):
     """Count a row into (+1) or out of (-1) the window of a rule."""
-    group = problem.group[row, rule]
-    if group < 0:
+    if group[row, one] < 0:
         return
-    at = problem.base[rule] + group
-    old = board.count[at]
-    new = old + sign * problem.units[row, rule]
-    board.count[at] = new
-    if problem.by_value[rule]:
+    at = rule[one, BASE] + group[row, one]
+    old = count[at]
+    new = old + sign * units[row, one]
+    count[at] = new
+    if rule[one, SEEN] >= 0:
         if (old == 0) == (new == 0):
             return
-        board.supply[rule] -= sign * problem.step[rule]
-        at = problem.base[rule + 1] - 1
-        old = board.count[at] * problem.step[rule]
-        board.count[at] += sign
-        new = board.count[at] * problem.step[rule]
-    low, high = problem.low[rule], problem.high[rule]
-    board.excess[rule] += max(0, new - high) - max(0, old - high)
-    board.deficit[rule] += max(0, low - new) - max(0, low - old)
+        step = rule[one, STEP]
+        state[one, SUPPLY] -= sign * step
+        at = rule[one, SEEN]
+        old = count[at] * step
+        count[at] += sign
+        new = count[at] * step
+    state[one, EXCESS] += max(0, new - rule[one, HIGH]) - max(0, old - rule[one, HIGH])
+    state[one, DEFICIT] += max(0, rule[one, LOW] - new) - max(0, rule[one, LOW] - old)
 
 
 @njit(cache=True, nogil=True)
-def enter(problem, board, slot):
-    """Move every window on to `slot`: the row that falls out of it counts no longer."""
-    for rule in range(len(problem.start)):
-        gone = slot - problem.width[rule]
-        if gone >= problem.start[rule] and slot < problem.stop[rule]:
-            _change(problem, board, rule, board.page[gone], -1)
+def slide(rule, state, count, group, units, page, slot, sign):
+    """Move every window on to `slot` (-1): the row that falls out counts no longer; or move them back (+1)."""
+    for one in range(len(rule)):
+        gone = slot - rule[one, WIDTH]
+        if gone >= rule[one, START] and slot < rule[one, STOP]:
+            _change(rule, state, count, group, units, one, page[gone], sign)
 
 
 @njit(cache=True, nogil=True)
-def leave(problem, board, slot):
-    """Take `enter` back."""
-    for rule in range(len(problem.start)):
-        gone = slot - problem.width[rule]
-        if gone >= problem.start[rule] and slot < problem.stop[rule]:
-            _change(problem, board, rule, board.page[gone], 1)
+def place(rule, state, count, group, units, link, page, committed, slot, row):
+    """Put a row into a slot to which the windows were moved."""
+    page[slot] = row
+    _use(rule, state, group, units, link, row, 1)
+    for one in range(len(rule)):
+        if rule[one, START] <= slot < rule[one, STOP]:
+            _change(rule, state, count, group, units, one, row, 1)
+            if slot >= rule[one, END]:
+                committed[rule[one, TIER]] += state[one, EXCESS] + state[one, DEFICIT]
 
 
 @njit(cache=True, nogil=True)
-def place(problem, board, slot, row):
-    """Put a row into a slot that was entered."""
-    board.page[slot] = row
-    _use(problem, board, row, 1)
-    for rule in range(len(problem.start)):
-        if problem.start[rule] <= slot < problem.stop[rule]:
-            _change(problem, board, rule, row, 1)
-            if slot >= problem.start[rule] + problem.width[rule] - 1:
-                board.committed[problem.tier[rule]] += board.excess[rule] + board.deficit[rule]
+def lift(rule, state, count, group, units, link, page, committed, slot):
+    """Take `place` back."""
+    row = page[slot]
+    for one in range(len(rule)):
+        if rule[one, START] <= slot < rule[one, STOP]:
+            if slot >= rule[one, END]:
+                committed[rule[one, TIER]] -= state[one, EXCESS] + state[one, DEFICIT]
+            _change(rule, state, count, group, units, one, row, -1)
+    _use(rule, state, group, units, link, row, -1)
+    page[slot] = -1
 
 
 @njit(cache=True, nogil=True)
-def lift(problem, board, slot):
-    """Take `place` back and return the row."""
-    row = board.page[slot]
-    for rule in range(len(problem.start)):
-        if problem.start[rule] <= slot < problem.stop[rule]:
-            if slot >= problem.start[rule] + problem.width[rule] - 1:
-                board.committed[problem.tier[rule]] -= board.excess[rule] + board.deficit[rule]
-            _change(problem, board, rule, row, -1)
-    _use(problem, board, row, -1)
-    board.page[slot] = -1
-    return row
-
-
-@njit(cache=True, nogil=True)
-def _use(problem, board, row, sign):
+def _use(rule, state, group, units, link, row, sign):
     """Take a row and the others of its item out of what is left (+1), or give them back (-1)."""
     other = row
     while True:
-        board.used[other] = sign > 0
-        for rule in range(len(problem.start)):
-            if problem.group[other, rule] >= 0 and not problem.by_value[rule]:
-                board.supply[rule] -= sign * problem.units[other, rule]
-        other = problem.twin[other]
+        link[other, USED] = sign > 0
+        for one in range(len(rule)):
+            if group[other, one] >= 0 and rule[one, SEEN] < 0:
+                state[one, SUPPLY] -= sign * units[other, one]
+        other = link[other, TWIN]
         if other == row:
             return
 
 
 @njit(cache=True, nogil=True)
-def outlook(slot, stop, end, reach, excess, deficit, supply):
+def outlook(rule, one, slot, excess, deficit, supply):
     """Return the least that a rule's open window will be outside its bounds, once `slot` is filled.
 
     Args:
+        rule: The rules.
+        one: Which of them.
         slot: The slot that is filled.
-        stop: Slot after the rule's last.
-        end: Last slot of its first window.
-        reach: The most that the free slots of the window can add, after `slot`.
         excess: Above the upper bounds, with the row in `slot`.
         deficit: Below the lower bounds, with the row in `slot`.
         supply: What the rows left can add.
     """
-    if slot >= stop:
+    if slot >= rule[one, STOP]:
         return 0
-    if slot >= end:
+    if slot >= rule[one, END]:
         return excess + deficit
+    reach = min(rule[one, END] - slot, rule[one, WIDTH]) * rule[one, STEP]
     return excess + max(0, deficit - min(reach, supply))
 
 
 @njit(cache=True, nogil=True)
-def outlooks_without(problem, board, slot, into):
-    """Write each rule's outlook if the row in `slot` is of none of its groups."""
-    for rule in range(len(into)):
-        end = problem.start[rule] + problem.width[rule] - 1
-        reach = min(end - slot, problem.width[rule]) * problem.step[rule]
-        into[rule] = outlook(
-            slot, problem.stop[rule], end, reach, board.excess[rule], board.deficit[rule], board.supply[rule]
-        )
+def outlook_without(rule, state, one, slot):
+    """Return a rule's outlook if the row in `slot` is of none of its groups."""
+    return outlook(rule, one, slot, state[one, EXCESS], state[one, DEFICIT], state[one, SUPPLY])
 
 
 @njit(cache=True, nogil=True)
-def outlooks_with(problem, board, slot, row, into):
-    """Write each rule's outlook if `row` is put into `slot`."""
-    outlooks_without(problem, board, slot, into)
-    for rule in range(len(into)):
-        group = problem.group[row, rule]
-        if group >= 0:
-            end = problem.start[rule] + problem.width[rule] - 1
-            reach = min(end - slot, problem.width[rule]) * problem.step[rule]
-            inside = problem.start[rule] <= slot < problem.stop[rule]
-            old = board.count[problem.base[rule] + group]
-            units = problem.units[row, rule]
-            if problem.by_value[rule]:
-                units = 0 if old > 0 or not inside else units
-                old = board.count[problem.base[rule + 1] - 1] * problem.step[rule]
-            into[rule] = joined(
-                slot, problem.stop[rule], end, reach, inside, old, units, problem.low[rule], problem.high[rule],
-                board.excess[rule], board.deficit[rule], board.supply[rule],
-            )  # fmt: skip
-
-
-@njit(cache=True, nogil=True)
-def joined(slot, stop, end, reach, inside, old, units, low, high, excess, deficit, supply):
-    """Return a rule's outlook if a row that counts `units` joins a group that counted `old`."""
+def outlook_with(rule, state, count, group, units, one, slot, row):
+    """Return a rule's outlook if `row`, which is of one of its groups, is put into `slot`."""
+    excess, deficit, adds = state[one, EXCESS], state[one, DEFICIT], units[row, one]
+    old = count[rule[one, BASE] + group[row, one]]
+    inside = rule[one, START] <= slot < rule[one, STOP]
+    if rule[one, SEEN] >= 0:
+        adds = 0 if old > 0 or not inside else adds
+        old = count[rule[one, SEEN]] * rule[one, STEP]
     if inside:
-        new = old + units
-        excess += max(0, new - high) - max(0, old - high)
-        deficit += max(0, low - new) - max(0, low - old)
-    return outlook(slot, stop, end, reach, excess, deficit, supply - units)
+        new = old + adds
+        excess += max(0, new - rule[one, HIGH]) - max(0, old - rule[one, HIGH])
+        deficit += max(0, rule[one, LOW] - new) - max(0, rule[one, LOW] - old)
+    return outlook(rule, one, slot, excess, deficit, state[one, SUPPLY] - adds)
+
+
+@njit(cache=True, nogil=True)
+def is_waiting(link, row):
+    """Tell whether a row cannot be placed now: it is on the page, or the row before it in its queue is not."""
+    before = link[row, AFTER]
+    return link[row, USED] or (before >= 0 and not link[before, USED])
