@@ -1,0 +1,178 @@
+"""What lines and rules did, over many pages.
+
+A `Tally` is told of pages one by one and keeps sums only (and one number per page for its time), so that a replay may
+be as long as it likes. What rules did is read off the traces:
+
+* a rule *bound* in a slot if it kept the best row out of it, a row worth more than the one that stands there;
+* its *cost* is the utility of that row minus that of the row placed, summed over these slots. It is what the slot gave
+  up at that moment: a row that is held back in slot 3 and stands in slot 4 costs the page nothing in the end, and one
+  that is held back in five slots in a row counts five times. So costs tell rules apart, and do not add up to what the
+  page lost; for that, compare `value` with the page without rules.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+
+import msgspec
+import numpy as np
+
+from slatewise.core.page import Page
+from slatewise.core.policy import Policy
+
+
+class LineShare(msgspec.Struct, frozen=True):
+    """How much of the pages a line had.
+
+    Attributes:
+        line: The line.
+        slots: Slots that it stood in.
+        share: Of all slots filled.
+    """
+
+    line: str
+    slots: int
+    share: float
+
+
+class RuleEffect(msgspec.Struct, frozen=True):
+    """What a rule did.
+
+    Attributes:
+        rule: Its name.
+        slots: Slots in which it bound.
+        pages: Pages on which it bound at least once.
+        cost: Utility that these slots gave up, summed; in the policy's currency.
+        relaxed: Pages on which it gave way.
+        relaxed_by: How far it was exceeded there, summed.
+        short: Pages that it kept shorter than asked for.
+    """
+
+    rule: str
+    slots: int
+    pages: int
+    cost: float
+    relaxed: int
+    relaxed_by: float
+    short: int
+
+
+class Times(msgspec.Struct, frozen=True):
+    """Time per page, in milliseconds; NaN if there was no page.
+
+    Attributes:
+        p50: Half of the pages took at most this.
+        p90: Nine in ten did.
+        p99: Ninety-nine in a hundred did.
+        most: All did.
+    """
+
+    p50: float
+    p90: float
+    p99: float
+    most: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What happened on the pages.
+
+    Attributes:
+        pages: How many there were.
+        slots: Slots filled, over all pages.
+        missing: Slots asked for and left empty.
+        value: Mean value of a page, in the policy's currency; NaN if there was no page.
+        statuses: Status to number of pages.
+        lines: The policy's lines, in its order.
+        rules: The policy's rules in its order, then whatever else held rows back.
+        times: Time per page.
+    """
+
+    pages: int
+    slots: int
+    missing: int
+    value: float
+    statuses: dict[str, int]
+    lines: tuple[LineShare, ...]
+    rules: tuple[RuleEffect, ...]
+    times: Times
+
+
+class Tally:
+    """Sums over pages of one policy, whose parameters may change on the way.
+
+    Examples:
+        >>> from slatewise import Candidates, Constrain, Feed, Policy, Request, Rule, Solve
+        >>> apart = Rule(name="ads apart", group={"line": "ads"}, every=2, at_most=1)
+        >>> policy = Policy.of(
+        ...     Constrain(rules=(apart,)), Solve(), lines=["posts", "ads"], columns={"utility": "number"}, slots=2
+        ... )
+        >>> items = Candidates.of(item_id=["a", "b", "c"], line=["ads", "ads", "posts"], utility=[3.0, 2.5, 1.0])
+        >>> tally = Tally(policy)
+        >>> tally.add(Feed(policy).compose(Request(candidates=items), trace=True), seconds=0.001)
+        >>> tally.summary().rules[0].cost, tally.summary().lines[1].share
+        (1.5, 0.5)
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        """Start at zero for every line and rule of the policy."""
+        self._lines: Counter[str] = Counter(dict.fromkeys(policy.head.lines, 0))
+        self._bound: Counter[str] = Counter(dict.fromkeys((rule.name for rule in policy.rules), 0))
+        self._on_pages: Counter[str] = Counter()
+        self._cost: Counter[str] = Counter()
+        self._relaxed: Counter[str] = Counter()
+        self._relaxed_by: Counter[str] = Counter()
+        self._short: Counter[str] = Counter()
+        self._statuses: Counter[str] = Counter()
+        self._seconds = array("d")
+        self._missing = 0
+        self._value = 0.0
+
+    def add(self, page: Page, seconds: float) -> None:
+        """Count a page that took so long; without a trace, what its rules held back stays unknown."""
+        self._seconds.append(seconds)
+        self._value += page.value
+        self._missing += page.status.missing
+        self._statuses[page.status.kind] += 1
+        self._lines.update(item.line for item in page.items)
+        for relaxation in page.status.relaxed:
+            self._relaxed[relaxation.rule] += 1
+            self._relaxed_by[relaxation.rule] += relaxation.by  # type: ignore[assignment]
+        self._short.update(page.status.held)
+        held = [slot.held_back for slot in page.trace.slots if slot.held_back] if page.trace else []
+        self._bound.update(other.rule for other in held)
+        self._on_pages.update({other.rule for other in held})
+        for other in held:
+            self._cost[other.rule] -= other.margin  # type: ignore[assignment]
+
+    def summary(self) -> Summary:
+        """Return what was counted so far."""
+        slots = self._lines.total()
+        return Summary(
+            pages=len(self._seconds),
+            slots=slots,
+            missing=self._missing,
+            value=self._value / len(self._seconds) if self._seconds else np.nan,
+            statuses=dict(self._statuses),
+            lines=tuple(LineShare(line, count, count / max(slots, 1)) for line, count in self._lines.items()),
+            rules=tuple(map(self._effect, self._bound)),
+            times=_times(self._seconds),
+        )
+
+    def _effect(self, rule: str) -> RuleEffect:
+        return RuleEffect(
+            rule=rule,
+            slots=self._bound[rule],
+            pages=self._on_pages[rule],
+            cost=float(self._cost[rule]),
+            relaxed=self._relaxed[rule],
+            relaxed_by=float(self._relaxed_by[rule]),
+            short=self._short[rule],
+        )
+
+
+def _times(seconds: array[float]) -> Times:
+    if not seconds:
+        return Times(np.nan, np.nan, np.nan, np.nan)
+    p50, p90, p99, most = np.percentile(np.asarray(seconds) * 1e3, [50, 90, 99, 100]).tolist()
+    return Times(p50, p90, p99, most)
