@@ -59,12 +59,12 @@ def _visits(data: Any) -> Iterator[Visit]:
 def _days(data: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the first and the last moment of each day between the first visit and the last."""
     import pyarrow as arrow
-    import pyarrow.compute
+    import pyarrow.compute as compute
 
     times = data.to_table(columns=["impression_time"])["impression_time"]
     if not len(times):
         return
-    first, last = (arrow.compute.call_function(which, [times]).as_py() for which in ("min", "max"))
+    first, last = (compute.call_function(which, [times]).as_py() for which in ("min", "max"))
     kind = data.schema.field("impression_time").type
     for day in range(_seconds(first) // DAY_S, _seconds(last) // DAY_S + 1):
         start, stop = (arrow.scalar(at * DAY_S, arrow.timestamp("s")).cast(kind) for at in (day, day + 1))

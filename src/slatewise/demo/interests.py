@@ -101,4 +101,4 @@ class Interests:
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     length = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
-    return rows / np.where(length > 0, length, np.float32(1))
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)

@@ -38,7 +38,6 @@ def run(data: Path | None, out: Path, *, visits: int | None = None, console: Con
     """
     if visits is not None and visits < 1:
         raise SlatewiseError("visits", "must be >= 1", shown(visits))
-    report.require()
     console = console or Console()
     start = perf_counter()
     outcome = conclude(replay(data, visits, console))

@@ -25,15 +25,9 @@ Numbers = NDArray[np.float64]
 PerVisit = tuple[Numbers, Numbers]
 """Hit rate and NDCG of every visit."""
 
-NAMES = {
-    "random": "random order",
-    "for_you": "for_you alone",
-    "trending": "trending alone",
-    "fresh": "fresh alone",
-    "raw": "(a) raw scores merged",
-    "blended": "(b) calibrated and blended",
-    "ruled": "(c) blended, with rules",
-}
+WAYS = ("random", *LINES, *ARMS)
+"""Ways of making pages: random order, each line alone, the policies."""
+
 COMPARED = (("blended", "raw"), ("ruled", "raw"), ("ruled", "blended"), ("blended", "fresh"))
 CURVE_POINTS = 400
 
@@ -42,7 +36,7 @@ class Measured(msgspec.Struct, frozen=True):
     """How well a way of making pages finds the clicked article.
 
     Attributes:
-        name: What made the pages, as in `NAMES`.
+        name: What made the pages, as in `WAYS`.
         hit_rate: Share of visits whose clicked article is on the page.
         ndcg: Mean NDCG of the page.
     """
@@ -74,7 +68,7 @@ class RuleCost(msgspec.Struct, frozen=True):
     Attributes:
         rule: Its name.
         pages: Share of pages on which it kept a better row out of some slot.
-        slots: Slots in which it did.
+        rows: Articles that it kept out, over all pages.
         relaxed: Pages on which it gave way.
         value: Mean value of a page that it takes, in clicks per page; negative if pages are worth more with it.
         value_share: The same as a share of the page's value without it.
@@ -83,7 +77,7 @@ class RuleCost(msgspec.Struct, frozen=True):
 
     rule: str
     pages: float
-    slots: int
+    rows: int
     relaxed: int
     value: float
     value_share: float
@@ -144,7 +138,7 @@ def conclude(replay: Replay) -> Outcome:
         nominated=float(np.mean(replay.sizes)),
         ceiling_about=mean_by_cluster(np.array(replay.about), readers),
         ceiling_nominated=mean_by_cluster(np.array(replay.nominated), readers),
-        measured=tuple(Measured(name, *(mean_by_cluster(one, readers) for one in visits[name])) for name in NAMES),
+        measured=tuple(Measured(name, *(mean_by_cluster(one, readers) for one in visits[name])) for name in WAYS),
         compared=tuple(_compared(visits, one, other, readers) for one, other in COMPARED),
         in_view={arm: float(np.mean(seen)) / SLOTS for arm, seen in replay.in_view.items()},
         summaries=summaries,
@@ -201,7 +195,7 @@ def _rule_cost(
     return RuleCost(
         rule=rule,
         pages=effect.pages / ruled.pages,
-        slots=effect.slots,
+        rows=effect.rows,
         relaxed=effect.relaxed,
         value=lost,
         value_share=lost / values[rule] if values[rule] else 0.0,
@@ -216,6 +210,3 @@ def _curve(visits: Mapping[str, PerVisit], times: NDArray[np.integer]) -> dict[s
         running = np.nancumsum(visits[maker][0]) / np.maximum(np.cumsum(~np.isnan(visits[maker][0])), 1)
         curve[maker] = running[places].tolist()
     return curve
-
-
-assert set(NAMES) == {"random", *LINES, *ARMS}

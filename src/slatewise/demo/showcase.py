@@ -1,8 +1,9 @@
 """One visit in full: the raw page and the ruled page side by side, with the reasons slot by slot.
 
-The visit is picked by rule, not by how well a page does: of the visits whose clicked article stands on either page, the
-one on whose ruled page the most different rules held something back; of equals, the first. A visit of the first day is
-taken only if there are no others, because the policies are still guesses then.
+The visit is picked by rule, not by how well a page does: of the visits whose clicked article stands on both pages, the
+one on whose ruled page the most different rules held something back; of equals, the one whose two pages have the fewest
+articles in common, then the first. A visit of the first day is taken only if there are no others, because the policies
+are still guesses then.
 """
 
 from __future__ import annotations
@@ -65,14 +66,15 @@ class Showcase(msgspec.Struct, frozen=True):
         about: Number of articles about.
         nominated: Number of articles nominated.
         pages: Arm to its page.
-        rank: Whether it is after the first day, and how many rules held something back: what it was picked by.
+        rank: What it was picked by: whether it is after the first day, how many rules held something back, and how
+            many articles are on one of the pages only.
     """
 
     visit: Visit
     about: int
     nominated: int
     pages: dict[str, tuple[Cell, ...]]
-    rank: tuple[bool, int]
+    rank: tuple[bool, int, int]
 
 
 def exhibit(
@@ -81,9 +83,9 @@ def exhibit(
     """Return the visit to show: this one, of the `day`-th day, or the best so far."""
     trace = pages["ruled"].trace
     rules = {slot.held_back.rule for slot in trace.slots if slot.held_back} if trace else set[str]()
-    rank = (day > 1, len(rules))
-    found = any(set(visit.clicked) & set(pages[arm].item_ids) for arm in SHOWN)
-    if not found or (best is not None and rank <= best.rank):
+    raw, ruled = (set(pages[arm].item_ids) for arm in SHOWN)
+    rank = (day > 1, len(rules), len(raw ^ ruled))
+    if not set(visit.clicked) & raw & ruled or (best is not None and rank <= best.rank):
         return best
     cells = {arm: tuple(_cells(visit, nominations, pages[arm])) for arm in SHOWN}
     return Showcase(visit, len(nominations.about), len(nominations.age_h), cells, rank)

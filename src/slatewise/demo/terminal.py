@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich import box
 from rich.console import Console, Group
 from rich.rule import Rule as Heading
 from rich.table import Table
 from rich.text import Text
 
-from slatewise.demo.outcome import NAMES, Compared, Measured, Outcome
+from slatewise.demo.outcome import Measured, Outcome
 from slatewise.demo.showcase import Cell, Showcase
-from slatewise.demo.wording import ends, moment, percent, signed
+from slatewise.demo.wording import NAMES, ends, moment, percent, short, signed
 from slatewise.evaluate.intervals import Interval
 
 COLOURS = {"for_you": "magenta", "trending": "yellow", "fresh": "cyan"}
-LEGEND = "● clicked   ✕ opened before   · really shown to the reader   ↑ a better article was held back"
+LEGEND = "● clicked   ✕ opened before   · really shown to the reader"
 
 
 def show(outcome: Outcome, console: Console) -> None:
@@ -44,17 +45,19 @@ def _pages(showcase: Showcase) -> Group:
         f"Reader {visit.reader}, {moment(visit.time)}, {where}: {showcase.nominated} of {showcase.about} articles "
         f"nominated, {len(visit.shown)} really shown"
     )
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
     table.add_column("")
     for name, unit in (("(a) raw scores", "score"), ("(c) with rules", "value")):
         table.add_column(name, no_wrap=True)
         table.add_column("")
         table.add_column(unit, justify="right")
-    table.add_column("held back by", style="dim")
+    table.add_column("better, held back by", style="dim")
+    told = None
     for raw, ruled in zip(showcase.pages["raw"], showcase.pages["ruled"], strict=False):
-        held = ruled.held_back.rule if ruled.held_back else ""
-        table.add_row(str(raw.slot), *_cell(raw, 2), *_cell(ruled, 4), f"↑ {held}" if held else "")
-    return Group(table, Text(LEGEND, style="dim"))
+        held = ruled.held_back.rule if ruled.held_back and ruled.held_back.item_id != told else ""
+        told = ruled.held_back.item_id if ruled.held_back else told
+        table.add_row(str(raw.slot), *_cell(raw, 2), *_cell(ruled, 4), held)
+    return Group(Text(title), "", table, Text(LEGEND, style="dim"))
 
 
 def _cell(cell: Cell, digits: int) -> Iterator[Text]:
@@ -65,7 +68,7 @@ def _cell(cell: Cell, digits: int) -> Iterator[Text]:
 
 
 def _measured(outcome: Outcome) -> Table:
-    table = Table(title="\nWas the article that was really clicked on the page?", title_justify="left")
+    table = _table("Was the article that was really clicked on the page?")
     table.add_column("page of ten by")
     for name in ("hit rate, %", "95 % interval", "NDCG@10", "95 % interval"):
         table.add_column(name, justify="right")
@@ -88,14 +91,14 @@ def _both(interval: Interval, scale: float, digits: int) -> tuple[str, str]:
 
 
 def _compared(outcome: Outcome) -> Table:
-    table = Table(title="\nDifferences on the same visits", title_justify="left")
+    table = _table("Differences on the same visits")
     table.add_column("")
     for name in ("hit rate, points", "95 % interval", "NDCG@10", "95 % interval"):
         table.add_column(name, justify="right")
     for one in outcome.compared:
         hit, gain = one.hit_rate, one.ndcg
         table.add_row(
-            versus(one),
+            f"{short(one.name)} against {short(one.baseline)}",
             _clear(hit, signed(hit.estimate)),
             _clear(hit, ends(hit)),
             _clear(gain, signed(gain.estimate, 1, 3)),
@@ -104,13 +107,10 @@ def _compared(outcome: Outcome) -> Table:
     return table
 
 
-def versus(one: Compared) -> str:
-    """Return what is compared, in short.
-
-    The letters are those of `NAMES`.
-    """
-    names = [NAMES[name].split(" ")[0] for name in (one.name, one.baseline)]
-    return f"{names[0]} against {names[1]}"
+def _table(title: str) -> Table:
+    return Table(
+        title=f"\n[bold]{title}[/bold]", title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False
+    )
 
 
 def _clear(interval: Interval, text: str) -> Text:
@@ -118,7 +118,7 @@ def _clear(interval: Interval, text: str) -> Text:
 
 
 def _shares(outcome: Outcome) -> Table:
-    table = Table(title="\nWhose articles are on the page, % of slots", title_justify="left")
+    table = _table("Whose articles are on the page, % of slots")
     table.add_column("")
     for line in COLOURS:
         table.add_column(line, justify="right", style=COLOURS[line])
@@ -131,9 +131,9 @@ def _shares(outcome: Outcome) -> Table:
 
 def _rules(outcome: Outcome) -> Table:
     taken = percent(outcome.value_lost)
-    table = Table(title=f"\nWhat the rules of (c) did; together they take {taken} of the value", title_justify="left")
+    table = _table(f"What the rules of (c) did; together they take {taken} of the value")
     table.add_column("rule")
-    for name in ("bound on pages", "gave way", "takes of value", "hit rate with − without", "95 % interval"):
+    for name in ("bound on pages", "gave way", "takes of value", "hit rate ±", "95 % interval"):
         table.add_column(name, justify="right")
     for rule in outcome.rules:
         table.add_row(
@@ -148,7 +148,7 @@ def _rules(outcome: Outcome) -> Table:
 
 
 def _times(outcome: Outcome) -> Table:
-    table = Table(title="\nTime per page, milliseconds", title_justify="left")
+    table = _table("Time per page, milliseconds")
     table.add_column("")
     for name in ("half within", "99 in 100 within", "longest"):
         table.add_column(name, justify="right")

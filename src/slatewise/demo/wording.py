@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isnan
 
-from slatewise.demo.showcase import Cell
 from slatewise.evaluate.intervals import Interval
 
+NAMES = {
+    "random": "random order",
+    "for_you": "for_you alone",
+    "trending": "trending alone",
+    "fresh": "fresh alone",
+    "raw": "(a) raw scores merged",
+    "blended": "(b) calibrated and blended",
+    "ruled": "(c) blended, with rules",
+}
+"""Ways of making pages, in the order in which they are told."""
+
 UNITS = {"for_you": "cosine", "trending": "clicks", "fresh": "per hour"}
+PER = {"for_you": "unit of cosine", "trending": "click", "fresh": "1 / hour"}
 
 
 def moment(seconds: int) -> str:
@@ -27,6 +39,15 @@ def day(days: int) -> str:
     '23 Feb'
     """
     return datetime.fromtimestamp(days * 86_400, UTC).strftime("%d %b")
+
+
+def short(name: str) -> str:
+    """Return the first word of a name.
+
+    >>> short("ruled"), short("fresh")
+    ('(c)', 'fresh')
+    """
+    return NAMES[name].split(" ")[0]
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -64,10 +85,22 @@ def _minus(value: float, digits: int) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def reason(cell: Cell) -> str:
-    """Return, in words, what a rule kept out of the slot; empty if nothing.
+def age(hours: float) -> str:
+    """Return how long ago an article was first seen.
 
-    The row kept out was worth more than the one that stands here.
+    >>> age(0.4), age(3.2), age(75.0)
+    ('24 min old', '3 h old', '3 days old')
     """
-    held = cell.held_back
-    return f"{held.item_id} ({held.line}, {held.utility:.3f}) held back: {held.rule}" if held else ""
+    if hours < 1:
+        return f"{60 * hours:.0f} min old"
+    return f"{hours:.0f} h old" if hours < 48 else f"{hours / 24:.0f} days old"
+
+
+def ends_of(factors: Mapping[int, dict[str, float]], most: int = 8) -> list[tuple[int, dict[str, float]]]:
+    """Return the first days and the last one, at most so many.
+
+    >>> [at for at, _ in ends_of({day: {} for day in range(20)}, most=3)]
+    [0, 1, 19]
+    """
+    days = list(factors.items())
+    return days if len(days) <= most else [*days[: most - 1], days[-1]]

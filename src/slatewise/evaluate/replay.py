@@ -13,7 +13,7 @@ be as long as it likes. What rules did is read off the traces:
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 
 import msgspec
 import numpy as np
@@ -43,6 +43,7 @@ class RuleEffect(msgspec.Struct, frozen=True):
         rule: Its name.
         slots: Slots in which it bound.
         pages: Pages on which it bound at least once.
+        rows: Different rows that it kept out, summed over pages.
         cost: Utility that these slots gave up, summed; in the policy's currency.
         relaxed: Pages on which it gave way.
         relaxed_by: How far it was exceeded there, summed.
@@ -52,6 +53,7 @@ class RuleEffect(msgspec.Struct, frozen=True):
     rule: str
     slots: int
     pages: int
+    rows: int
     cost: float
     relaxed: int
     relaxed_by: float
@@ -119,9 +121,10 @@ class Tally:
         self._lines: Counter[str] = Counter(dict.fromkeys(policy.head.lines, 0))
         self._bound: Counter[str] = Counter(dict.fromkeys((rule.name for rule in policy.rules), 0))
         self._on_pages: Counter[str] = Counter()
-        self._cost: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
+        self._cost: dict[str, float] = defaultdict(float)
         self._relaxed: Counter[str] = Counter()
-        self._relaxed_by: Counter[str] = Counter()
+        self._relaxed_by: dict[str, float] = defaultdict(float)
         self._short: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
         self._seconds = array("d")
@@ -137,13 +140,14 @@ class Tally:
         self._lines.update(item.line for item in page.items)
         for relaxation in page.status.relaxed:
             self._relaxed[relaxation.rule] += 1
-            self._relaxed_by[relaxation.rule] += relaxation.by  # type: ignore[assignment]
+            self._relaxed_by[relaxation.rule] += relaxation.by
         self._short.update(page.status.held)
         held = [slot.held_back for slot in page.trace.slots if slot.held_back] if page.trace else []
         self._bound.update(other.rule for other in held)
         self._on_pages.update({other.rule for other in held})
+        self._rows.update(rule for rule, _, _ in {(other.rule, other.item_id, other.line) for other in held})
         for other in held:
-            self._cost[other.rule] -= other.margin  # type: ignore[assignment]
+            self._cost[other.rule] -= other.margin
 
     def summary(self) -> Summary:
         """Return what was counted so far."""
@@ -155,7 +159,7 @@ class Tally:
             value=self._value / len(self._seconds) if self._seconds else np.nan,
             statuses=dict(self._statuses),
             lines=tuple(LineShare(line, count, count / max(slots, 1)) for line, count in self._lines.items()),
-            rules=tuple(map(self._effect, self._bound)),
+            rules=tuple(map(self._effect, dict.fromkeys((*self._bound, *self._relaxed, *self._short)))),
             times=_times(self._seconds),
         )
 
@@ -164,9 +168,10 @@ class Tally:
             rule=rule,
             slots=self._bound[rule],
             pages=self._on_pages[rule],
-            cost=float(self._cost[rule]),
+            rows=self._rows[rule],
+            cost=self._cost.get(rule, 0.0),
             relaxed=self._relaxed[rule],
-            relaxed_by=float(self._relaxed_by[rule]),
+            relaxed_by=self._relaxed_by.get(rule, 0.0),
             short=self._short[rule],
         )
 

@@ -1,0 +1,153 @@
+"""The report's pictures, as SVG to be put inline.
+
+Colours are drawn as place-holders and handed out as CSS variables (`var(--ink)`), so that one picture serves light and
+dark pages; text stays text in the page's own font. Equal figures give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
+from matplotlib.figure import Figure
+
+from slatewise.demo.arms import ARMS
+from slatewise.demo.outcome import Measured, Outcome
+from slatewise.demo.wording import NAMES, short
+from slatewise.evaluate.intervals import Interval
+
+VARIABLES = ("ink", "soft", "faint", "for_you", "trending", "fresh", "raw", "blended", "ruled", "random")
+"""Names of the CSS variables that pictures use."""
+
+COLOUR = {name: f"#0000{place + 16:02x}" for place, name in enumerate(VARIABLES)}
+
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "slatewise",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "text.color": COLOUR["ink"],
+    "axes.edgecolor": COLOUR["faint"],
+    "axes.labelcolor": COLOUR["soft"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "xtick.color": COLOUR["soft"],
+    "ytick.color": COLOUR["ink"],
+    "ytick.left": False,
+    "grid.color": COLOUR["faint"],
+    "grid.linewidth": 0.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+def hit_rates(outcome: Outcome) -> str:
+    """Draw the hit rate of every way of making pages, with its interval."""
+    intervals = [one.hit_rate for one in outcome.measured]
+    return _dots(outcome.measured, intervals, 100, "visits whose click is on the page, %")
+
+
+def ndcgs(outcome: Outcome) -> str:
+    """Draw NDCG@10 of every way of making pages, with its interval."""
+    return _dots(outcome.measured, [one.ndcg for one in outcome.measured], 1, "NDCG@10")
+
+
+def shares(outcome: Outcome) -> str:
+    """Draw how the lines share the slots under each policy."""
+    with _drawn(5.2, 3.2) as (axes, svg):
+        for row, arm in enumerate(ARMS):
+            start = 0.0
+            for line in outcome.summaries[arm].lines:
+                width = 100 * line.share
+                axes.barh(row, max(width - 0.4, 0), left=start, height=0.56, color=COLOUR[line.line])
+                if width > 7:
+                    axes.text(start + width / 2, row, f"{width:.0f}", ha="center", va="center", color="#ffffff")
+                start += width
+        _rows(axes, [NAMES[arm] for arm in ARMS])
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("share of slots, %")
+    return svg[0]
+
+
+def running(outcome: Outcome) -> str:
+    """Draw the hit rate of each policy over all visits up to a time."""
+    curve = outcome.curve
+    times = [datetime.fromtimestamp(time, UTC) for time in curve["time"]]
+    with _drawn(5.2, 2.9) as (axes, svg):
+        start = len(times) // 20  # the first few visits jump about
+        for maker in ("random", *ARMS):
+            axes.plot(date2num(times[start:]), 100 * np.array(curve[maker][start:]), color=COLOUR[maker], lw=2)
+        axes.set_ylabel("hit rate so far, %")
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y")
+        axes.tick_params(axis="y", colors=COLOUR["soft"])
+        axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=6))
+        axes.xaxis.set_major_formatter(DateFormatter("%d %b"))
+        axes.margins(x=0.01)
+    return svg[0]
+
+
+def differences(outcome: Outcome) -> str:
+    """Draw the differences of hit rates, with their intervals."""
+    with _drawn(5.2, 2.9) as (axes, svg):
+        axes.axvline(0, color=COLOUR["soft"], lw=1.2)
+        for row, one in enumerate(outcome.compared):
+            _dot(axes, row, one.hit_rate, 100, COLOUR[one.name])
+        _rows(axes, [f"{short(one.name)} − {short(one.baseline)}" for one in outcome.compared])
+        axes.set_xlabel("difference of hit rates, points")
+        axes.grid(axis="x")
+    return svg[0]
+
+
+def _dots(measured: tuple[Measured, ...], intervals: list[Interval], scale: float, label: str) -> str:
+    with _drawn(5.2, 2.9) as (axes, svg):
+        for row, (one, interval) in enumerate(zip(measured, intervals, strict=True)):
+            _dot(axes, row, interval, scale, COLOUR[one.name])
+        _rows(axes, [NAMES[one.name] for one in measured])
+        axes.set_xlim(left=0)
+        axes.set_xlabel(label)
+        axes.grid(axis="x")
+    return svg[0]
+
+
+def _dot(axes: Axes, row: int, interval: Interval, scale: float, colour: str) -> None:
+    axes.plot([scale * interval.low, scale * interval.high], [row, row], color=colour, lw=5, alpha=0.35)
+    axes.plot([scale * interval.estimate], [row], "o", color=colour, ms=7)
+
+
+def _rows(axes: Axes, names: list[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_axisbelow(True)
+
+
+@contextmanager
+def _drawn(width: float, height: float) -> Iterator[tuple[Axes, list[str]]]:
+    """Give axes to draw on; the picture is in the list when the block ends."""
+    svg: list[str] = []
+    with rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure.add_subplot(), svg
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg.append(_inline(text.getvalue()))
+
+
+def _inline(text: str) -> str:
+    """Return the svg element alone, scaled by the page, with CSS variables for colours and the page's font."""
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 role="img"', text, count=1)
+    text = re.sub(r" font-family: [^;\"]*;", "", text)
+    for name, colour in COLOUR.items():
+        text = text.replace(colour, f"var(--{name.replace('_', '-')})")
+    return text
