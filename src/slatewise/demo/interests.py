@@ -16,6 +16,7 @@ References:
 from __future__ import annotations
 
 import warnings
+from hashlib import blake2b
 from typing import TypeAlias
 
 import numpy as np
@@ -88,8 +89,8 @@ class Interests:
         number = self._numbers.setdefault(reader, len(self._numbers))
         if number < axes:
             return number, 1.0
-        mixed = (number * 0x9E3779B97F4A7C15) % 2**64 >> 32
-        return mixed % axes, 1.0 if mixed & 0x80000000 else -1.0
+        bits = int.from_bytes(blake2b(number.to_bytes(8), digest_size=8).digest())
+        return (bits >> 1) % axes, 1.0 if bits & 1 else -1.0
 
     def _grow(self, size: int) -> None:
         have = len(self.readers)

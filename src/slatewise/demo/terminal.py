@@ -133,7 +133,7 @@ def _rules(outcome: Outcome) -> Table:
     taken = percent(outcome.value_lost)
     table = _table(f"What the rules of (c) did; together they take {taken} of the value")
     table.add_column("rule")
-    for name in ("bound on pages", "gave way", "takes of value", "hit rate ±", "95 % interval"):
+    for name in ("bound on", "gave way", "takes value", "adds hits, points", "95 % interval"):
         table.add_column(name, justify="right")
     for rule in outcome.rules:
         table.add_row(
