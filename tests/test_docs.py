@@ -89,7 +89,7 @@ def run_page(page: Path) -> None:
                 _doctest(block, names, where)
             case "python":
                 # Blank lines in front, so that a traceback shows the line of the page.
-                exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+                exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec", dont_inherit=True), names)
             case "console":
                 _console(block, where)
             case "sh" | "text":
@@ -128,19 +128,10 @@ def _console(block: Block, where: str) -> None:
 
 
 def _shell(command: str) -> tuple[int, str]:
-    """Run a command with the scripts of this environment, on a terminal of fixed width, and without colours."""
-    scripts = str(Path(sys.executable).parent)
-    environment = {
-        **os.environ,
-        "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
-        "COLUMNS": "110",
-        "NO_COLOR": "1",
-        "PYTHONIOENCODING": "utf-8",
-    }
+    """Return exit code and output of a command."""
     done = subprocess.run(
         command,
         shell=True,
-        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -154,9 +145,20 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, the scripts of this environment, a terminal of fixed width, and no colours."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("empty_folder")
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_examples_of_a_page_run(page: Path) -> None:
     run_page(page)
 
 
@@ -176,11 +178,10 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
     ],
 )
 def test_a_page_that_is_wrong_is_found_out(
-    text: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, why: str, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    page = tmp_path / "page.md"
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", empty_folder)
+    page = empty_folder / "page.md"
     page.write_text(text, encoding="utf-8")
     with pytest.raises(BaseException, match=why):
         run_page(page)
