@@ -27,6 +27,8 @@ import pytest
 from msgspec import inspect
 from ruamel.yaml import YAML
 
+import slatewise
+from slatewise.core.columns import LARGEST
 from slatewise.core.rules import Rule
 from slatewise.stages import STAGES
 
@@ -36,6 +38,8 @@ PAGES = sorted(
 )
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 LIKE_DOCTESTS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+FOLDERS = ("demo", "testing")
+"""Parts of the package that the codemap names as a whole."""
 SECONDS = 300
 """For one command; the first one on a machine compiles the kernels."""
 
@@ -224,6 +228,13 @@ def test_rules_in_running_text_are_rules(page: Path) -> None:
         msgspec.convert(YAML(typ="safe", pure=True).load(text), Rule)
 
 
+def test_the_codemap_names_every_module() -> None:
+    codemap = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    home = Path(slatewise.__file__).parent
+    modules = [path.relative_to(home) for path in home.rglob("*.py") if path.name != "__init__.py"]
+    assert not [str(path) for path in modules if f"| `{path}` |" not in codemap and path.parts[0] not in FOLDERS]
+
+
 def test_the_decisions_are_numbered_without_a_gap() -> None:
     assert [page.name[:4] for page in DECISIONS] == [f"{number:04d}" for number in range(1, len(DECISIONS) + 1)]
 
@@ -305,7 +316,8 @@ def _bounds(kind: Any) -> list[str]:
         one = todo.pop()
         if isinstance(one, inspect.StructType):
             continue
-        found += [f"≥ {one.ge:g}"] if getattr(one, "ge", None) is not None else []
+        low = getattr(one, "ge", None)
+        found += [] if low is None else ["finite"] if low == -LARGEST else [f"≥ {low:g}"]
         found += [f"> {one.gt:g}"] if getattr(one, "gt", None) is not None else []
         found += ["not empty"] if getattr(one, "min_length", None) else []
         found += [f"{value}" for value in getattr(one, "values", ())]
