@@ -129,8 +129,8 @@ def test_the_trace_is_what_the_stages_wrote():
     assert [(step.stage, step.column, step.value) for step in first.steps] == [
         ("score.fuse", "score", 1.0 * 0.5 + 2.0 * 0.25),
         ("blend.calibrate", "value", 0.5 * 1.0),
-        ("blend.weight", "utility", 1.5 * 0.5),
         ("blend.weight", "weight", 1.5),
+        ("blend.weight", "utility", 1.5 * 0.5),
     ]
     assert first.steps[0].terms == {"click": 0.5, "share": 0.5}
     assert first.utility == page.items[0].utility == 0.75

@@ -8,10 +8,10 @@ that `--help` is quick.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -99,17 +99,25 @@ def replay(
     threads: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Compose the pages of a file of requests and sum up what the rules did."""
-    from slatewise.replaying import replay_file
+    """Compose the pages of a file of requests and sum up what the lines and the rules did."""
+    from slatewise import render
+    from slatewise.evaluate.replay import Tally
+    from slatewise.evaluate.replay import replay as pages_of
+    from slatewise.serve.files import count_requests, read_requests
+    from slatewise.serve.wire import Wire
 
-    with refusals(as_json):
-        summary = replay_file(_feed(policy), requests, out=out, threads=threads)
+    with refusals(as_json), new_file(out) as write:
+        feed = _feed(policy)
+        tally = Tally(feed.policy)
+        orders = (order.request for order in read_requests(requests, Wire(feed.policy)))
+        for page, seconds in render.progress(pages_of(feed, orders, threads=threads), count_requests(requests)):
+            tally.add(page, seconds)
+            write(page)
+        summary = tally.summary()
         if as_json:
             _print_json(summary)
         else:
-            from slatewise import render
-
-            _show(render.summary(summary))
+            _show(render.summary_tables(summary))
 
 
 @app.command()
@@ -141,6 +149,25 @@ def demo(
         from slatewise.demo import news
 
         news.run(data, out, visits=visits)
+
+
+@contextmanager
+def new_file(path: Path | None) -> Iterator[Callable[[Page], None]]:
+    """Give a function that writes pages as JSON lines; the file appears when all are written, or not at all."""
+    if path is None:
+        yield lambda page: None
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            yield lambda page: _write_line(file, page)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_line(file: BinaryIO, page: Page) -> None:
+    file.write(page.untraced().encode() + b"\n")
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +16,9 @@ from slatewise.core.policy import LAYERS, Policy
 from slatewise.core.rules import Between, Match, Rule
 from slatewise.core.stage import Annotator, Selector, Stage
 from slatewise.core.trace import Other, SlotTrace
+from slatewise.evaluate.replay import Summary
+
+_T = TypeVar("_T")
 
 
 def page_table(page: Page) -> RenderableType:
@@ -153,6 +158,34 @@ def _with(name: str, match: Match) -> str:
             return f"with {name} {' or '.join(map(str, match))}"
         case _:
             return f"with {name} {match}"
+
+
+def summary_tables(summary: Summary) -> RenderableType:
+    """Return what lines and rules did on many pages."""
+    lines = _table("line", "slots", "share", numeric=("slots", "share"))
+    for line in summary.lines:
+        lines.add_row(line.line, str(line.slots), f"{line.share:.1%}")
+    rules = _table("rule", "bound in slots", "on pages", "cost", "relaxed", "by", "kept short", numeric=RULE_NUMBERS)
+    for rule in summary.rules:
+        counts = (rule.slots, rule.pages, number(rule.cost), rule.relaxed, number(rule.relaxed_by), rule.short)
+        rules.add_row(rule.rule, *map(str, counts))
+    statuses = ", ".join(f"{count} {kind}" for kind, count in summary.statuses.items())
+    times = summary.times
+    head = Text.assemble(
+        (f"{summary.pages} pages", "bold"),
+        f"  {statuses or 'none'}\nmean value {number(summary.value)}, {summary.missing} slots not filled\n",
+        f"time per page: half within {times.p50:.3g} ms, 99 % within {times.p99:.3g} ms",
+    )
+    return Group(head, lines, *([rules] if summary.rules else []))
+
+
+RULE_NUMBERS = ("bound in slots", "on pages", "cost", "relaxed", "by", "kept short")
+
+
+def progress(pages: Iterable[_T], total: int) -> Iterable[_T]:
+    """Return the same pages and show, on standard error, how far along they are."""
+    console = Console(stderr=True)
+    return track(pages, description="composing", total=total, console=console, disable=not console.is_terminal)
 
 
 def number(value: float) -> str:

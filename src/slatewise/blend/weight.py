@@ -42,8 +42,8 @@ class Weight(Annotator, frozen=True, kw_only=True):
     Reads:
         value: (n,) float64, in the policy's currency.
     Writes:
-        utility: (n,) float64, in the policy's currency; what selectors maximise.
         weight: (n,) float64, without unit.
+        utility: (n,) float64, in the policy's currency; what selectors maximise.
 
     Examples:
         >>> items = Candidates.of(line=["ads", "posts"], value=[0.4, 0.3])
@@ -64,8 +64,8 @@ class Weight(Annotator, frozen=True, kw_only=True):
 
     @property
     def writes(self) -> Mapping[str, Kind]:
-        """The utility, and the weight that made it."""
-        return {"utility": "number", "weight": "number"}
+        """The weight, and the utility that it makes."""
+        return {"weight": "number", "utility": "number"}
 
     def check(self, policy: Policy) -> None:
         """Refuse lines that the policy does not have."""
@@ -76,10 +76,10 @@ class Weight(Annotator, frozen=True, kw_only=True):
                 policy.check_line(self, (*field, line), line)
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
-        """Return the utility of each row and the weight of its line."""
+        """Return the weight of each row's line, and the row's utility."""
         segment = segment_of(request, self.segments)
         weights = self.lines if segment is None else self.lines | segment.lines
         lines = candidates.key("line")
         by_line = np.array([weights.get(name, 1.0) for name in lines.names])
         weight = by_line[lines.codes]
-        return {"utility": weight * candidates.number("value"), "weight": weight}
+        return {"weight": weight, "utility": weight * candidates.number("value")}

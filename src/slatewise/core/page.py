@@ -109,6 +109,10 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         """Ids in serving order."""
         return [item.item_id for item in self.items]
 
+    def untraced(self) -> Page:
+        """Return the page without its trace."""
+        return msgspec.structs.replace(self, trace=None)
+
     def document(self) -> PageDocument:
         """Return the page as the service sends it."""
         return PageDocument(

@@ -14,12 +14,21 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from time import perf_counter
 
 import msgspec
 import numpy as np
 
 from slatewise.core.page import Page
 from slatewise.core.policy import Policy
+from slatewise.core.request import Request
+from slatewise.feed import Feed
+
+BATCH = 256
+"""Requests that are held in memory at a time."""
 
 
 class LineShare(msgspec.Struct, frozen=True):
@@ -181,3 +190,18 @@ def _times(seconds: array[float]) -> Times:
         return Times(np.nan, np.nan, np.nan, np.nan)
     p50, p90, p99, most = np.percentile(np.asarray(seconds) * 1e3, [50, 90, 99, 100]).tolist()
     return Times(p50, p90, p99, most)
+
+
+def replay(feed: Feed, requests: Iterable[Request], *, threads: int = 1) -> Iterator[tuple[Page, float]]:
+    """Yield the traced page of each request and the seconds it took, in the order of the requests."""
+
+    def timed(request: Request) -> tuple[Page, float]:
+        start = perf_counter()
+        page = feed.compose(request, trace=True)
+        return page, perf_counter() - start
+
+    feed.warm()
+    waiting = iter(requests)
+    with ThreadPoolExecutor(threads) as pool:
+        while batch := list(islice(waiting, BATCH)):
+            yield from pool.map(timed, batch) if threads > 1 else map(timed, batch)
