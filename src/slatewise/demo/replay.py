@@ -7,15 +7,14 @@ Nothing that a visit showed or that its reader clicked is known to anything befo
 
 from __future__ import annotations
 
-import dataclasses
 from array import array
 from collections.abc import Iterable
 from time import perf_counter
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from slatewise.core.candidates import Candidates
 from slatewise.core.page import Page
 from slatewise.core.request import Request
 from slatewise.demo.arms import ARMS, Arms
@@ -101,8 +100,8 @@ class Replay:
         if tally is None:
             tally = self.tallies[arm] = Tally(feed.policy)
             feed.compose(request)  # the first page of a process compiles; it is not the time of a page
-        arrived = Candidates(request.candidates.item_id, request.candidates.columns)  # nothing is worked out yet
-        again = dataclasses.replace(request, candidates=arrived)
+        arrived = request.candidates.take(np.arange(len(request.candidates)))  # nothing is worked out yet
+        again = msgspec.structs.replace(request, candidates=arrived)
         start = perf_counter()
         feed.compose(again)
         seconds = perf_counter() - start
