@@ -44,6 +44,8 @@ def compose(policy: PolicyFile, request: RequestFile, as_json: AsJson = False, t
         page = _compose(_feed(policy), request, trace=trace)
         if as_json:
             _print_json(page.document())
+        elif page.trace is not None:
+            _show(render.trace_table(page, page.trace.slots))
         else:
             _show(render.page_table(page))
 
@@ -57,9 +59,12 @@ def explain(
 ) -> None:
     """Say why each item stands where it stands."""
     from slatewise import render
+    from slatewise.core.errors import RequestError
 
     with refusals(as_json):
         page = _compose(_feed(policy), request, trace=True)
+        if slot is not None and slot > len(page.items):
+            raise RequestError("slot", f"must be at most {len(page.items)}, the length of the page", str(slot))
         assert page.trace is not None
         slots = tuple(one for one in page.trace.slots if slot in (None, one.slot))
         if as_json:
@@ -134,8 +139,8 @@ def serve(
         from slatewise.serve.limits import Limits
 
         feed = _feed(policy)
-        _note(f"serving policy {feed.policy.hash} on http://{host}:{port}")
-        run(feed, host=host, port=port, limits=Limits(body_bytes=body_bytes, candidates=candidates))
+        limits = Limits(body_bytes=body_bytes, candidates=candidates)
+        run(feed, host=host, port=port, limits=limits, ready=_note)
 
 
 @app.command()

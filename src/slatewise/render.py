@@ -128,17 +128,18 @@ def sentence(rule: Rule) -> str:
 def _words(rule: Rule) -> Iterator[str]:
     bounds = [("at least", rule.at_least), ("at most", rule.at_most)]
     yield " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
-    largest = max(bound for _, bound in bounds if bound is not None)
-    rows = "row" if largest == 1 else "rows"
+    one = max(bound for _, bound in bounds if bound is not None) == 1
+    rows = "row" if one else "rows"
     yield f"distinct {rule.distinct}" if rule.distinct else f"of {rule.weight}" if rule.weight else rows
     for name, match in rule.group.items():
-        yield _with(name, match)
+        yield _with(name, match, "is" if one else "are")
     if rule.per:
         yield f"per {rule.per}"
     if rule.every:
         yield f"in every {rule.every} slots"
     if rule.slots:
-        yield f"in slots {rule.slots[0]} to {rule.slots[1]}"
+        first, last = rule.slots
+        yield f"in slots {first} to {last}" if first < last else f"in slot {first}"
     elif rule.first:
         yield f"in the first {rule.first} slots" if rule.first > 1 else "in slot 1"
     elif not rule.every:
@@ -147,10 +148,10 @@ def _words(rule: Rule) -> Iterator[str]:
         yield "(contractual)"
 
 
-def _with(name: str, match: Match) -> str:
+def _with(name: str, match: Match, are: str) -> str:
     match match:
         case bool():
-            return f"that are {name}" if match else f"that are not {name}"
+            return f"that {are} {name}" if match else f"that {are} not {name}"
         case Between():
             low = "" if match.at_least is None else f" >= {match.at_least:g}"
             return f"with {name}{low}" + ("" if match.at_most is None else f" <= {match.at_most:g}")

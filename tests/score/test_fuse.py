@@ -40,8 +40,8 @@ def test_the_first_matching_segment_replaces_only_its_weights():
     [
         (Fuse(terms={"click": 1.0, "share": 1.0}), "fuse: reads `share`, which may be missing"),
         (Fuse(terms={"click": 1.0}, missing={"share": 0.0}), r"fuse.missing.share: must be a column of `terms`"),
-        (Fuse(terms={"click": float("inf")}), r"fuse.terms.click: must be <= 1e\+30, got inf"),
-        (Fuse(terms={"click": float("nan")}), r"fuse.terms.click: must be .*, got nan"),
+        (Fuse(terms={"click": float("inf")}), r"fuse.terms.click: must be finite, got inf"),
+        (Fuse(terms={"click": float("nan")}), r"fuse.terms.click: must be finite, got nan"),
         (
             Fuse(terms={"click": 1.0}, segments=(FuseSegment(when={"tenur": "new"}, terms={}),)),
             r"segments\[0\].when.tenur: is no feature .* did you mean 'tenure'",

@@ -76,9 +76,9 @@ def test_a_trace_comes_when_asked_for_and_the_state_goes_on(client):
         ({"context": {"tenure": "gnu"}}, "context.tenure: must be one of 'new', 'regular', got 'gnu'"),
         (
             {"candidates": [*ROWS, ROWS[0]]},
-            "candidates.item_id[6]: must be distinct within line 'posts', got 'i0' again",
+            "candidates[6].item_id: must be distinct within line 'posts', got 'i0' again",
         ),
-        ({"candidates": [{**ROWS[0], "line": "add"}]}, "candidates.line[0]: must be a line of the policy, got 'add'"),
+        ({"candidates": [{**ROWS[0], "line": "add"}]}, "candidates[0].line: must be a line of the policy, got 'add'"),
         ({"candidates": [{**ROWS[0], "item_id": "x" * 257}]}, "candidates[0].item_id: must be of length <= 256"),
         ({"candidates": ROWS * 400}, "candidates: must be of length <= 2000"),
         ({"state": "zzz"}, "state: must be a token from an earlier page, got 'zzz'"),

@@ -150,8 +150,9 @@ class Candidates:
         grown._rank = self._rank
         return grown
 
-    def take(self, rows: NDArray[np.integer]) -> Candidates:
+    def take(self, rows: NDArray[np.integer] | Sequence[int]) -> Candidates:
         """Return some rows, in the order given."""
+        rows = np.asarray(rows, dtype=np.int64)
         ids = [self.item_id[row] for row in rows.tolist()]
         return Candidates(ids, _Taken(self.columns, rows), self.gaps, self.items[rows])
 
@@ -269,6 +270,8 @@ def _require_distinct(candidates: Candidates) -> None:
 def _known_lines(own: Keys, lines: Sequence[str]) -> Keys:
     if own.names == (ONLY_LINE,) and len(lines) == 1:
         return Keys(own.codes, tuple(lines))
+    if own.names == (ONLY_LINE,) and ONLY_LINE not in lines:
+        raise RequestError("candidates.line", "must be given where the policy has several lines", "nothing")
     places = {name: code for code, name in enumerate(lines)}
     lookup = np.array([places.get(name, -1) for name in own.names], dtype=np.int32)
     codes = lookup[own.codes]

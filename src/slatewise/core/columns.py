@@ -179,10 +179,13 @@ def require_present(where: str, column: Column) -> None:
     if without.any():
         kind = kind_of(column)
         hint = f"declare the column with a question mark ('{kind}?') if values may be missing"
+        hint = "" if where == "candidates.line" else hint
         raise RequestError(f"{where}[{int(without.argmax())}]", "must have a value", "none", hint)
 
 
 def _numbers(where: str, values: Any) -> Numbers:
+    if isinstance(values, Keys) and len(values.codes):
+        raise RequestError(f"{where}[0]", "must be a number", shown(values.name(0)))
     if isinstance(values, Keys | Embedding):
         raise RequestError(where, "must be numbers", f"a column of kind {kind_of(values)!r}")
     if not isinstance(values, np.ndarray):

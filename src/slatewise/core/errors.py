@@ -62,6 +62,16 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a hint with the nearest valid name, nothing where none is near.
+
+    >>> nearest("auther", ["author", "line"]), nearest("zzz", ["author", "line"])
+    ("did you mean 'author'?", '')
+    """
+    near = get_close_matches(name, sorted(valid), n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """Return a hint with the nearest valid name, or the list of them where nothing is near.
 
@@ -71,7 +81,4 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     "valid names: 'author', 'line'"
     """
     names = sorted(valid)
-    near = get_close_matches(name, names, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return "valid names: " + ", ".join(map(repr, names)) if names else ""
+    return nearest(name, names) or ("valid names: " + ", ".join(map(repr, names)) if names else "")

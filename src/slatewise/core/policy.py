@@ -16,9 +16,10 @@ from typing import Annotated, Any, TypeAlias, cast, final
 import msgspec
 from msgspec import Meta
 
+from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Kind
 from slatewise.core.document import Document, convert
-from slatewise.core.errors import PolicyError, RequestError, did_you_mean, shown
+from slatewise.core.errors import PolicyError, RequestError, did_you_mean, nearest, shown
 from slatewise.core.request import Request, When
 from slatewise.core.rules import Rule
 from slatewise.core.stage import Selector, Stage
@@ -165,6 +166,9 @@ class Policy:
             raise RequestError("slots", "must be >= 1", shown(slots))
         for name, value in request.context.items():
             self._check_feature(name, value)
+        if not isinstance(cast("object", request.candidates), Candidates):
+            got = type(request.candidates).__name__
+            raise RequestError("candidates", "must be Candidates", got, "make them with Candidates.of(...)")
         candidates = request.candidates.conform(self.head.columns, self.head.lines)
         return msgspec.structs.replace(request, candidates=candidates, slots=slots)
 
@@ -177,7 +181,7 @@ class Policy:
             raise RequestError(f"context.{name}", "must be text", shown(value))
         if allowed != "any" and value not in allowed:
             rule = "must be one of " + ", ".join(map(repr, allowed))
-            raise RequestError(f"context.{name}", rule, shown(value), did_you_mean(value, allowed))
+            raise RequestError(f"context.{name}", rule, shown(value), nearest(value, allowed))
 
     def _check_head(self) -> None:
         head, error = self.head, self._document.error
@@ -195,9 +199,9 @@ class Policy:
     def _check_rules(self) -> None:
         names: set[str] = set()
         for stage in self.stages:
-            for rule in stage.hard_rules:
+            for place, rule in enumerate(stage.hard_rules):
                 if rule.name in names:
-                    field = self._field(stage, rule.name)
+                    field = ("rules", place, "name")
                     raise self.error(stage, field, "must name each rule once in a policy", rule.name)
                 names.add(rule.name)
                 wanted = rule.group.get("line")
@@ -225,13 +229,14 @@ class Policy:
                 for value in wanted if isinstance(wanted, list) else [wanted]:
                     if allowed != "any" and value not in allowed:
                         rule = "must be one of " + ", ".join(map(repr, allowed))
-                        raise self.error(stage, field, rule, value, did_you_mean(value, allowed))
+                        raise self.error(stage, field, rule, value, nearest(value, allowed))
 
     def _check_chain(self) -> None:
         if not self.stages or not isinstance(self.stages[-1], Selector):
             rule = "must end with a stage that picks rows, such as `blend.merge` or `compose.solve`"
             where = self.stages[-1].section if self.stages else "policy"
-            raise self._document.error(PolicyError, tuple(where.split(".")), rule)
+            hint = f"put `{self.selectors[-1].section}` last" if self.selectors else ""
+            raise self._document.error(PolicyError, tuple(where.split(".")), rule, hint=hint)
         have: dict[str, Kind] = dict(self.head.columns)
         writers = {name: stage.section for stage in reversed(self.stages) for name in stage.writes}
         for stage in self.stages:
@@ -270,7 +275,8 @@ def _sections(document: Document, layer: str) -> Iterator[tuple[str, Any]]:
     section = document.data.get(layer, {})
     if not isinstance(section, dict):
         raise document.error(PolicyError, (layer,), "must be a mapping of stages", shown(section))
-    yield from cast("dict[str, Any]", section).items()
+    for verb, settings in cast("dict[str, Any]", section).items():
+        yield verb, {} if settings is None else settings  # `solve:` with nothing below it takes every default
 
 
 def _stage_class(document: Document, layer: str, verb: str, table: StageTable) -> type[Stage]:

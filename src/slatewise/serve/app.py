@@ -7,9 +7,11 @@ with a request is a 4xx whose body names field, rule and value; bodies are measu
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -60,12 +62,30 @@ def application(feed: Feed, limits: Limits | None = None) -> Starlette:
     )
 
 
-def serve(feed: Feed, *, host: str = "127.0.0.1", port: int = 8000, limits: Limits | None = None) -> None:
-    """Serve a feed until stopped; only this machine can reach it unless `host` says otherwise."""
-    import uvicorn
+def serve(
+    feed: Feed,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    limits: Limits | None = None,
+    ready: Callable[[str], object] = print,
+) -> None:
+    """Serve a feed until stopped; only this machine can reach it unless `host` says otherwise.
 
-    app = application(feed, limits)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    Args:
+        feed: What composes the pages.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        limits: The largest request that is served.
+        ready: Told, in a sentence with the address, that requests are taken from now on.
+    """
+    config = uvicorn.Config(
+        application(feed, limits), host=host, port=port, log_level="warning", access_log=False, server_header=False
+    )
+    listener = config.bind_socket()
+    address, chosen = listener.getsockname()[:2]
+    ready(f"serving policy {feed.policy.hash} on http://{address}:{chosen}")
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _require_json(request: Request) -> None:

@@ -7,6 +7,7 @@ service can describe exactly what it takes. Both forms give the same request, an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, Optional, final
@@ -16,8 +17,9 @@ from msgspec import Meta
 
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Kind
-from slatewise.core.document import find_fault, spelled
+from slatewise.core.document import spelled
 from slatewise.core.errors import RequestError
+from slatewise.core.faults import find_fault
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.state import State
@@ -50,7 +52,7 @@ class Wire:
         """Make the types for the policy's columns, within the limits."""
         text = Annotated[str, Meta(max_length=limits.text)]
         fields = _fields(policy, limits)
-        self._kinds = policy.head.columns
+        self._kinds, self._lines = policy.head.columns, policy.head.lines
         self._limits = limits
         # Attributes are numbered, so that a column may have any name.
         self._names = {f"c{place}": name for place, name in enumerate(fields)}
@@ -122,13 +124,8 @@ class Wire:
         return self._order(asked)
 
     def _order(self, asked: Any) -> Order:
-        rows = asked.candidates
-        if isinstance(rows, list):
-            data = {name: list(map(getter, rows)) for name, getter in self._getters}
-        else:
-            data = {name: getter(rows) for name, getter in self._getters}
         request = Request(
-            candidates=Candidates.of(data, kinds=self._kinds),
+            candidates=self._candidates(asked.candidates),
             slots=asked.slots,
             id=asked.request_id,
             user=asked.user,
@@ -138,6 +135,18 @@ class Wire:
             state=None if asked.state is None else State.from_token(asked.state),
         )
         return Order(request, asked.trace)
+
+    def _candidates(self, sent: Any) -> Candidates:
+        if not isinstance(sent, list):
+            data = {name: getter(sent) for name, getter in self._getters}
+            return Candidates.of(data, kinds=self._kinds).conform(self._kinds, self._lines)
+        data = {name: list(map(getter, sent)) for name, getter in self._getters}
+        try:
+            return Candidates.of(data, kinds=self._kinds).conform(self._kinds, self._lines)
+        except RequestError as error:
+            # Whoever sent rows is told of a row: candidates.line[3] is candidates[3].line to them.
+            where = re.sub(r"^candidates\.(\w+)\[(\d+)\]$", r"candidates[\2].\1", error.where)
+            raise RequestError(where, error.rule, error.got, error.hint) from None
 
     def _refusal(self, message: str, plain: Any) -> RequestError:
         fault = find_fault(message, plain, self.body)
