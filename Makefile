@@ -24,6 +24,7 @@ bench: bench-house  ## Every benchmark family.
 
 bench-house: dev  ## The pipeline, the greedy page, the wire.
 	$(BIN)/python benchmarks/house.py
+	$(BIN)/python benchmarks/tables.py
 
 POLICY ?= examples/feed.yaml
 serve: dev  ## Serve POLICY on http://127.0.0.1:8000.

@@ -1,6 +1,7 @@
 """The house keeps its shape: one name in all its places, few public names, small files."""
 
 import ast
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -67,3 +68,14 @@ def test_every_module_is_importable():
     for path in SOURCES:
         if path.name != "__init__.py":
             import_module(".".join(path.relative_to(ROOT / "src").with_suffix("").parts))
+
+
+def test_the_readme_shows_the_benchmarks_results():
+    space: dict = {"__file__": str(ROOT / "benchmarks" / "tables.py"), "__name__": "tables"}
+    exec((ROOT / "benchmarks" / "tables.py").read_text(), space)
+    readme = (ROOT / "README.md").read_text()
+    assert space["with_tables"](readme) == readme
+    for path in (ROOT / "benchmarks" / "results").glob("*.json"):
+        rows = json.loads(path.read_text())
+        assert rows
+        assert all(set(row) == {"target", "goal", "measured", "peer", "ok"} for row in rows)

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 GOLDEN = Path(__file__).parent / "golden"
 POLICY = str(GOLDEN / "policy.yaml")
@@ -59,6 +61,33 @@ def test_check_draws_the_pipeline(request_file):
     assert places == sorted(places)
     assert "at most 2 rows with line ads in the first 10 slots" in picture
     assert set(json.loads(run("check", POLICY, "--json").stdout)) == {"hash", "policy"}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_replay_composes_a_file_of_requests(tmp_path, form):
+    bodies = [{**REQUEST, "request_id": f"r{number}", "context": {"tenure": "new"}} for number in range(5)]
+    path, out = tmp_path / f"requests.{form}", tmp_path / "pages.jsonl"
+    if form == "jsonl":
+        path.write_text("\n".join(map(json.dumps, bodies)) + "\n")
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(bodies), path)
+    summary = json.loads(run("replay", POLICY, str(path), "--out", str(out), "--threads", "2", "--json").stdout)
+    assert (summary["pages"], summary["slots"]) == (5, 10)
+    pages = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [page["request_id"] for page in pages] == [f"r{number}" for number in range(5)]
+    single = json.loads(run("compose", POLICY, "-", "--json", stdin=json.dumps(bodies[0])).stdout)
+    assert pages[0] == single
+
+
+def test_replay_writes_nothing_where_a_request_is_refused(tmp_path):
+    path, out = tmp_path / "requests.jsonl", tmp_path / "pages.jsonl"
+    out.write_text("as before")
+    path.write_text(json.dumps(REQUEST) + "\n" + json.dumps({**REQUEST, "slots": 0}) + "\n")
+    done = run("replay", POLICY, str(path), "--out", str(out))
+    assert done.returncode == 1
+    assert f"{path}:2: slots: must be >= 1, got 0" in done.stderr
+    assert out.read_text() == "as before"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["pages.jsonl", "requests.jsonl"]
 
 
 def test_schema_is_json():

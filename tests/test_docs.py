@@ -2,7 +2,7 @@
 
 | fence | what happens |
 |---|---|
-| ```` ```yaml FILE ````, `json FILE`, `toml FILE` | written to FILE |
+| ```` ```yaml FILE ````, `json FILE`, `jsonl FILE`, `toml FILE` | written to FILE |
 | ```` ```python ```` | executed, in one namespace per page; with `>>>`, checked as a doctest |
 | ```` ```console ```` | each `$ command` is run; what follows it must be its output; `# exit 1` says its exit code |
 | ```` ```sh ````, `text`, and `yaml`, `json`, `toml` without FILE | only read by people; data must parse |
@@ -85,7 +85,7 @@ def run_page(page: Path) -> None:
     for block in blocks(page):
         where = f"{page.relative_to(ROOT)}:{block.line}"
         match block.kind:
-            case "yaml" | "json" | "toml":
+            case "yaml" | "json" | "toml" | "jsonl":
                 _parse(block)
                 if block.file:
                     Path(block.file).write_text(block.text, encoding="utf-8")
@@ -103,7 +103,12 @@ def run_page(page: Path) -> None:
 
 
 def _parse(block: Block) -> None:
-    readers: dict[str, Any] = {"yaml": YAML(typ="safe", pure=True).load, "json": json.loads, "toml": tomllib.loads}
+    readers: dict[str, Any] = {
+        "yaml": YAML(typ="safe", pure=True).load,
+        "json": json.loads,
+        "jsonl": lambda text: [json.loads(line) for line in text.splitlines()],
+        "toml": tomllib.loads,
+    }
     readers[block.kind](block.text)
 
 

@@ -28,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its imports alone take half of what `--help` may
 )
 
 PolicyFile = Annotated[Path, typer.Argument(help="Policy file: .yaml, .toml or .json.", show_default=False)]

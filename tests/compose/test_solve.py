@@ -21,9 +21,9 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "pages.csv"
 INSTANCES = 10_000
 
 
-def solved(one: Instance, **settings):
-    constraints = Constraints(one.rules, one.candidates, one.slots)
-    return Solve(**settings).select(one.candidates, one.slots, constraints=constraints).tolist()
+def solved(one: Instance, order=None):
+    items = one.candidates if order is None else one.candidates.take(order)
+    return Solve().select(items, one.slots, constraints=Constraints(one.rules, items, one.slots)).tolist()
 
 
 def plain(rules):
@@ -47,6 +47,8 @@ def test_breaks_no_rule_that_need_not_be_broken(part):
         page = solved(one)
         items = [columns["item_id"][row] for row in page]
         assert len(set(items)) == len(items), f"instance {seed}: an item twice"
+        order = np.random.default_rng(seed).permutation(len(one.candidates))
+        assert [order[row] for row in solved(one, order)] == page, f"instance {seed}: the order of rows matters"
         own = len(page), oracles.cost(rules, columns, page, one.slots)
         perfect = min(one.slots, len(set(columns["item_id"]))), (0,) * len(own[1])
         if own != perfect:
