@@ -241,13 +241,14 @@ def _status(constraints: Constraints, picked: Codes, slots: int) -> Status:
 def _held(constraints: Constraints, picked: Codes) -> tuple[str, ...]:
     """Return the contractual rules that one more row, whichever, would break."""
     left = np.flatnonzero(~np.isin(constraints.items, constraints.items[picked]))
+    # Rows that are the same to every rule are held back by the same ones.
+    kinds = np.unique(np.hstack([constraints.group[left], constraints.units[left]]), axis=0, return_index=True)[1]
     contractual = constraints.book.tier == 0
-    names: dict[str, None] = {}
-    for row in left.tolist():
+    holding: set[int] = set()
+    for row in left[kinds].tolist():
         longer = np.append(picked, np.int32(row))
-        amounts = audit.broken(longer, *constraints.arrays)
-        names.update((constraints.book.rules[place].name, None) for place in np.flatnonzero(amounts * contractual))
-    return tuple(names)
+        holding.update(np.flatnonzero(audit.broken(longer, *constraints.arrays) * contractual).tolist())
+    return tuple(constraints.book.rules[place].name for place in sorted(holding))
 
 
 def _steps(request: Request, run: _Run, served: Codes) -> list[tuple[Step, ...]]:
