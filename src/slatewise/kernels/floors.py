@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, SUPPLY, USED, WIDTH
+from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, SUPPLY, USED
 
 RULE, NEED = 0, 1
 
@@ -20,10 +20,16 @@ RULE, NEED = 0, 1
 @njit(cache=True, nogil=True)
 def floors_of(rule):
     """Return the rules with a lower bound, in the order in which their first windows end."""
-    floors = np.flatnonzero(rule[:, LOW] > 0)
-    floor = np.zeros((len(floors), 2), np.int64)
-    if len(floors):
-        floor[:, RULE] = floors[np.argsort((rule[:, START] + rule[:, WIDTH])[floors], kind="mergesort")]
+    floor = np.zeros((np.count_nonzero(rule[:, LOW] > 0), 2), np.int64)
+    found = 0
+    for one in range(len(rule)):
+        if rule[one, LOW] > 0:
+            at = found
+            while at > 0 and rule[floor[at - 1, RULE], END] > rule[one, END]:
+                floor[at, RULE] = floor[at - 1, RULE]
+                at -= 1
+            floor[at, RULE] = one
+            found += 1
     return floor
 
 

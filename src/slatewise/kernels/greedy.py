@@ -237,21 +237,24 @@ def _kinds(group, units, link):
     """Return the kind of each row: rows of one kind are the same to every rule, so only the best need be tried."""
     n, rules = group.shape
     kind = np.arange(n).astype(np.int32)
-    mark = np.zeros(n, np.int64)
+    if link[:, AFTER].max() >= 0:
+        return kind  # in queues, rows differ by what they let through
+    size = 1
+    while size < 2 * n:
+        size *= 2
+    first = np.full(size, -1, np.int32)
     for row in range(n):
-        if link[row, AFTER] >= 0:
-            return kind  # in queues, rows differ by what they let through
         code = np.int64(1469598103934665603)
         for one in range(rules):
             code = (code ^ group[row, one]) * np.int64(1099511628211)
             if group[row, one] >= 0:
                 code = (code ^ units[row, one]) * np.int64(1099511628211)
-        mark[row] = code
-    ordered = np.argsort(mark, kind="mergesort")
-    for at in range(1, n):
-        row, other = ordered[at], ordered[at - 1]
-        if mark[row] == mark[other] and _alike(group, units, link, row, other):
-            kind[row] = kind[other]
+        at = (code ^ (code >> 32)) & (size - 1)
+        while first[at] >= 0 and not _alike(group, units, link, row, first[at]):
+            at = (at + 1) & (size - 1)
+        if first[at] < 0:
+            first[at] = row
+        kind[row] = first[at]
     return kind
 
 
