@@ -5,6 +5,7 @@ from math import isnan, sqrt
 import numpy as np
 import pytest
 
+from slatewise.evaluate import intervals
 from slatewise.evaluate.intervals import difference_by_cluster, mean_by_cluster
 
 
@@ -27,6 +28,19 @@ def test_many_clusters_of_one_agree_with_the_normal():
     half = 1.959964 * values.std() / sqrt(900)
     assert drawn.low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert drawn.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_drawing_and_its_normal_limit_agree_where_one_takes_over(monkeypatch):
+    rng = np.random.default_rng(11)
+    clusters = rng.integers(0, 1500, 6000) ** 2 // 1500
+    values = (rng.random(6000) < rng.random(1500)[clusters]).astype(float)
+    drawn = mean_by_cluster(values, clusters)
+    monkeypatch.setattr(intervals, "MANY", 0)
+    limit = mean_by_cluster(values, clusters)
+    width = drawn.high - drawn.low
+    assert (limit.estimate, limit.clusters) == (drawn.estimate, drawn.clusters)
+    assert limit.low == pytest.approx(drawn.low, abs=0.05 * width)
+    assert limit.high == pytest.approx(drawn.high, abs=0.05 * width)
 
 
 def test_visits_that_repeat_within_a_cluster_say_nothing_new():

@@ -15,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from slatewise.core.errors import SlatewiseError
 from slatewise.demo.records import HISTORIES, VISITS, History, Visit, write
 
@@ -87,9 +89,17 @@ def _histories(data: Any, readers: Collection[int] | None) -> Iterator[History]:
 
     wanted = None if readers is None else compute.field("user_id").isin(sorted(readers))
     for batch in data.to_batches(columns=HISTORY_COLUMNS, filter=wanted, batch_size=BATCH_ROWS):
-        for row in batch.to_pylist():
-            times = tuple(map(_seconds, row["impression_time_fixed"]))
-            yield History(row["user_id"], times, tuple(row["article_id_fixed"]))
+        times, articles = (batch.column(name) for name in HISTORY_COLUMNS[1:])
+        seconds = compute.call_function(
+            "floor_temporal", [times.flatten()], compute.RoundTemporalOptions(unit="second")
+        )
+        seconds = seconds.cast("timestamp[s]").cast("int64").to_pylist()
+        ends = np.cumsum(compute.call_function("list_value_length", [times]).to_numpy()).tolist()
+        starts = [0, *ends[:-1]]
+        for reader, start, end, opened in zip(
+            batch.column("user_id").to_pylist(), starts, ends, articles.to_pylist(), strict=True
+        ):
+            yield History(reader, tuple(seconds[start:end]), tuple(opened))
 
 
 def _seconds(moment: Any) -> int:

@@ -99,9 +99,8 @@ class Replay:
         tally = self.tallies.get(arm)
         if tally is None:
             tally = self.tallies[arm] = Tally(feed.policy)
-            feed.compose(request)  # the first page of a process compiles; it is not the time of a page
-        arrived = request.candidates.take(np.arange(len(request.candidates)))  # nothing is worked out yet
-        again = msgspec.structs.replace(request, candidates=arrived)
+            feed.compose(_arrived(request))  # the first page of a process compiles; it is not the time of a page
+        again = _arrived(request)
         start = perf_counter()
         feed.compose(again)
         seconds = perf_counter() - start
@@ -114,3 +113,9 @@ class Replay:
         for slot, item in enumerate(served):
             row[slot] = item in visit.clicked
         self.hits[maker] += row
+
+
+def _arrived(request: Request) -> Request:
+    """Return the request with candidates of which nothing is worked out yet."""
+    fresh = request.candidates.take(np.arange(len(request.candidates)))
+    return msgspec.structs.replace(request, candidates=fresh)

@@ -12,7 +12,7 @@ from slatewise.demo.arms import ARMS
 from slatewise.demo.lines import LINES
 from slatewise.demo.outcome import Outcome
 
-TEMPLATE = "report.html.jinja"
+TEMPLATE = "template.html"
 
 
 def write(outcome: Outcome, path: Path) -> None:

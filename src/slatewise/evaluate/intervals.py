@@ -6,11 +6,16 @@ The bootstrap therefore draws readers, not visits, with all that belongs to them
     mean = sum_c total_c / sum_c count_c,  clusters c drawn with replacement, as many as there are
 
 The difference of two arms measured on the same visits is the mean of the differences, so that what makes a visit hard
-for both cancels. An interval by percentiles; with fewer than some 30 clusters it is too narrow. Cost:
-O(resamples * clusters), in blocks of bounded memory.
+for both cancels. An interval by percentiles; with fewer than some 30 clusters it is too narrow. With more than `MANY`
+it is the same as its normal limit, which is then used:
+
+    mean ± z * sqrt(sum_c (total_c - mean * count_c)^2) / sum_c count_c
+
+Cost: O(resamples * clusters) up to `MANY` clusters, in blocks of bounded memory, and O(clusters) above.
 
 References:
     Efron & Tibshirani (1993), "An Introduction to the Bootstrap", chapters 8 (clusters) and 13 (percentiles).
+    Cochran (1977), "Sampling Techniques", section 6.4: the variance of a ratio of sums.
     Field & Welsh (2007), "Bootstrapping clustered data", JRSS B 69(3).
 """
 
@@ -21,12 +26,15 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm
 
 Numbers: TypeAlias = NDArray[np.float64]
 
 BLOCK = 4_000_000
 """Drawn clusters held in memory at once."""
+
+MANY = 2_000
+"""Clusters up to which they are drawn."""
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -74,6 +82,9 @@ def mean_by_cluster(
     estimate = float(totals.sum() / counts.sum()) if size else np.nan
     if size < 2:
         return Interval(estimate, np.nan, np.nan, level, size)
+    if size > MANY:
+        half = norm.ppf((1 + level) / 2) * np.sqrt(np.square(totals - estimate * counts).sum()) / counts.sum()
+        return Interval(estimate, float(estimate - half), float(estimate + half), level, size)
     drawn = bootstrap(
         (totals, counts),
         _ratio,
