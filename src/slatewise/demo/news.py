@@ -7,6 +7,7 @@ the same replay runs over that.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +23,8 @@ from slatewise.demo.replay import Replay
 from slatewise.demo.site import Site
 
 REPORT = "report.html"
+WIDTH = 100
+"""Columns of text that goes to a file or a pipe."""
 
 
 def run(data: Path | None, out: Path, *, visits: int | None = None, console: Console | None = None) -> Outcome:
@@ -38,7 +41,7 @@ def run(data: Path | None, out: Path, *, visits: int | None = None, console: Con
     """
     if visits is not None and visits < 1:
         raise SlatewiseError("visits", "must be >= 1", shown(visits))
-    console = console or Console()
+    console = console or Console(width=None if sys.stdout.isatty() else WIDTH)
     start = perf_counter()
     outcome = conclude(replay(data, visits, console))
     out.mkdir(parents=True, exist_ok=True)
