@@ -157,6 +157,15 @@ def test_the_trace_names_the_floor_for_whose_sake_a_row_was_held_back():
     assert page.trace.slots[1].held_back.rule == "one ad"
 
 
+def test_a_row_worth_as_much_was_not_held_back():
+    items = Candidates.of(item_id=["a", "b", "c"], line=["ads", "ads", "posts"], utility=[1.0, 1.0, 1.0])
+    apart = Rule(name="ads apart", group={"line": "ads"}, every=2, at_most=1)
+    head = {"lines": ["posts", "ads"], "columns": {"utility": "number"}, "slots": 3}
+    page = Feed(Policy.of(Constrain(rules=(apart,)), Solve(), **head)).compose(Request(candidates=items), trace=True)
+    assert page.item_ids == ["a", "c", "b"]
+    assert [slot.held_back for slot in page.trace.slots] == [None, None, None]
+
+
 def test_a_session_never_sees_an_item_twice():
     feed, request = Feed(FULL), next(iter(requests(1)))
     state, shown = None, []

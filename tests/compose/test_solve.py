@@ -92,6 +92,23 @@ def test_floors_that_compete_for_the_last_slots_are_all_met():
     assert page[:2].tolist() == [0, 1]
 
 
+def test_floors_are_only_shared_by_rows_that_serve_both():
+    """The ad and the local item have the top post's author: with it on the page, a second author finds no slot."""
+    items = Candidates.of(
+        line=["posts", "ads", "posts", "posts"],
+        local=[False, False, True, False],
+        author=["x", "x", "x", "y"],
+        utility=[4.0, 3.0, 2.0, 1.0],
+    )
+    rules = [
+        Rule(name="two authors", distinct="author", at_least=2),
+        Rule(name="an ad", group={"line": "ads"}, at_least=1),
+        Rule(name="a local", group={"local": True}, at_least=1),
+    ]
+    page = Solve(search_limit=0).select(items, 3, constraints=Constraints(rules, items, 3))
+    assert page.tolist() == [1, 2, 3]
+
+
 def test_search_limit_bounds_the_work_and_never_the_page():
     """Contradicting rules on a large instance: whatever the limit, a full page of distinct rows comes back."""
     rng = np.random.default_rng(1)
