@@ -7,7 +7,7 @@ export SLATEWISE_DATA ?= $(abspath ../shared/data)
 
 .PHONY: demo test check bench bench-house serve clean wheel dev
 
-demo: $(VENV)/.demo  ## Replay real front-page visits and leave a report in out/.
+demo: $(VENV)/.demo  ## Replay real visits to a news site and leave a report in out/.
 	$(BIN)/slatewise demo --out out
 
 test: dev check  ## Everything: the installed wheel, its doctests, the documentation, the style.

@@ -102,7 +102,11 @@ def pipeline() -> Row:
     """Measure ten stages with the kernels' answers recorded, so that only what is around them is left."""
     feed = Feed(policy())
     assert len(feed.policy.stages) == 10
-    request = Request(id="r", candidates=Candidates.of(columns(), kinds=feed.policy.head.columns))
+    head = feed.policy.head
+    items = Candidates.of(columns(), kinds=head.columns).conform(
+        head.columns, head.lines
+    )  # as the wire hands them over
+    request = Request(id="r", candidates=items)
     answers = {}
     real = greedy.fill
 

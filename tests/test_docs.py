@@ -216,7 +216,7 @@ def _anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=_name)
 def test_the_lines_of_a_page_are_short(page: Path) -> None:
     rows = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
-    long = [number for number, row in rows if len(row) > 120]
+    long = [number for number, row in rows if len(row) > 120 and not row.startswith("| ")]
     assert not long, f"{_name(page)}: lines {long}"
 
 

@@ -150,7 +150,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("out"),
     visits: Annotated[int | None, typer.Option(help="Stop after so many visits.", min=1)] = None,
 ) -> None:
-    """Replay real front-page visits of a news site, and leave a report."""
+    """Replay real visits to a news site, and leave a report."""
     with refusals(False), extra("report"):
         from slatewise.demo import news
 

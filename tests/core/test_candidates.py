@@ -110,8 +110,11 @@ def test_a_shared_table_is_never_copied():
 def test_columns_cannot_be_written_and_the_callers_arrays_still_can():
     score = np.array([1.0, 2.0])
     items = Candidates.of(score=score)
-    with pytest.raises(ValueError, match="read-only"):
-        items.number("score")[0] = 5.0
+    for rows in (items, items.take([0, 1])):
+        with pytest.raises(ValueError, match="read-only"):
+            rows.number("score")[0] = 5.0
+        with pytest.raises(ValueError, match="read-only"):
+            rows.key("line").codes[0] = 5
     score[0] = 3.0
 
 

@@ -54,7 +54,7 @@ class Candidates:
         slatewise.core.errors.RequestError: candidates.score: must have 2 rows like item_id, got 1
     """
 
-    __slots__ = ("_rank", "columns", "gaps", "item_id", "items")
+    __slots__ = ("_conforms_to", "_rank", "columns", "gaps", "item_id", "items")
 
     def __init__(
         self, item_id: Sequence[Any], columns: Mapping[str, Column], gaps: frozenset[str], items: Codes
@@ -65,6 +65,7 @@ class Candidates:
         self.gaps = gaps
         self.items = items
         self._rank: Codes | None = None
+        self._conforms_to: tuple[object, object] = (None, None)
 
     @classmethod
     def of(cls, data: Any = None, /, *, kinds: Mapping[str, Kind] | None = None, **columns: Any) -> Candidates:
@@ -89,7 +90,7 @@ class Candidates:
             if rows != len(ids):
                 raise RequestError(f"candidates.{name}", f"must have {len(ids)} rows like item_id", str(rows))
         if "line" not in stored:
-            stored["line"] = Keys(np.zeros(len(ids), dtype=np.int32), (ONLY_LINE,))
+            stored["line"] = _read_only(Keys(np.zeros(len(ids), dtype=np.int32), (ONLY_LINE,)))
         require_present("candidates.line", stored["line"])
         gaps = frozenset(name for name, column in stored.items() if absent(column).any())
         candidates = cls(ids, stored, gaps, _item_codes(ids))
@@ -163,6 +164,8 @@ class Candidates:
             RequestError: A declared column is absent or of another kind, lacks a value it must have, or a line
                 is unknown.
         """
+        if self._conforms_to[0] is kinds and self._conforms_to[1] is lines:
+            return self
         changed: dict[str, Column] = {}
         for name, kind in kinds.items():
             column = self.columns.get(name)
@@ -176,7 +179,9 @@ class Candidates:
         own = self.key("line")
         if own.names != tuple(lines):
             changed["line"] = _known_lines(own, lines)
-        return self.with_columns(changed) if changed else self
+        conforming = self.with_columns(changed)
+        conforming._conforms_to = kinds, lines
+        return conforming
 
 
 class _Taken(Mapping[str, Column]):
@@ -193,7 +198,7 @@ class _Taken(Mapping[str, Column]):
         if column is None:
             whole = self._whole[name]
             column = whole.take(self._rows) if isinstance(whole, (Keys, Embedding)) else whole[self._rows]
-            self._done[name] = column
+            column = self._done[name] = _read_only(column)
         return column
 
     def __iter__(self) -> Iterator[str]:
