@@ -53,9 +53,11 @@ class Keys(NamedTuple):
         >>> Keys.of(["ads", "posts", "ads", None]).codes.tolist()
         [0, 1, 0, -1]
         """
-        seen: dict[Any, int] = {}
-        codes = [-1 if value is None else seen.setdefault(value, len(seen)) for value in values]
-        return cls(np.array(codes, dtype=np.int32), tuple(seen))
+        values = list(values)
+        names = tuple(value for value in dict.fromkeys(values) if value is not None)
+        places = dict(zip(names, range(len(names)), strict=True))
+        places[None] = -1
+        return cls(np.fromiter(map(places.__getitem__, values), np.int32, len(values)), names)
 
     def name(self, row: int) -> Any:
         """Return the value of one row, None where it is missing."""
@@ -247,6 +249,8 @@ def _flags(where: str, values: Any) -> Flags:
     if isinstance(values, Keys | Embedding):
         raise RequestError(where, "must be true or false", f"a column of kind {kind_of(values)!r}")
     items = cast("list[object]", values.tolist() if isinstance(values, np.ndarray) else list(values))
+    if set(map(type, items)) <= {bool}:
+        return np.array(items, dtype=np.bool_)
     for row, value in enumerate(items):
         if not isinstance(value, bool | np.bool_):
             raise RequestError(f"{where}[{row}]", "must be true or false", shown(value))
