@@ -39,6 +39,7 @@ class Solve(Selector, frozen=True, kw_only=True):
         >>> items = Candidates.of(author=["a", "a", "b"], utility=[3.0, 2.0, 1.0])
         >>> Solve().select(items, 3).tolist()
         [0, 1, 2]
+        >>> from slatewise import Rule
         >>> apart = Rule(name="authors apart", per="author", every=2, at_most=1)
         >>> Solve().select(items, 3, constraints=Constraints([apart], items, 3)).tolist()
         [0, 2, 1]
