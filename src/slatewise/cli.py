@@ -89,8 +89,8 @@ def check(policy: PolicyFile, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of policies, for editors and checks."""
+def schema(as_json: AsJson = True) -> None:
+    """Print the JSON Schema of policies, for editors and checks; it is JSON with or without --json."""
     from slatewise.schema import policy_schema
     from slatewise.stages import STAGES
 
@@ -133,9 +133,10 @@ def serve(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     body_bytes: Annotated[int, typer.Option(help="Largest body, in bytes.", min=1)] = 1_048_576,
     candidates: Annotated[int, typer.Option(help="Most candidates of a request.", min=1)] = 2_000,
+    as_json: AsJson = False,
 ) -> None:
     """Serve pages over HTTP."""
-    with refusals(False), extra("serve"):
+    with refusals(as_json), extra("serve"):
         from slatewise.serve.app import serve as run
         from slatewise.serve.limits import Limits
 
@@ -149,12 +150,18 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="EB-NeRD folder; the shipped sample by default.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("out"),
     visits: Annotated[int | None, typer.Option(help="Stop after so many visits.", min=1)] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Replay real visits to a news site, and leave a report."""
-    with refusals(False), extra("report"):
+    with refusals(as_json), extra("report"):
         from slatewise.demo import news
 
-        news.run(data, out, visits=visits)
+        if as_json:
+            from rich.console import Console
+
+            _print_json(news.run(data, out, visits=visits, console=Console(stderr=True)))
+        else:
+            news.run(data, out, visits=visits)
 
 
 @contextmanager

@@ -35,10 +35,11 @@ def content(candidates):
         {**RAW, "author": np.array(RAW["author"], dtype=object)},
         pyarrow.table(RAW),
         pyarrow.table({**RAW, "author": pyarrow.array(RAW["author"]).dictionary_encode()}),
+        pyarrow.record_batch(RAW),
         polars.DataFrame(RAW),
         polars.DataFrame(RAW).with_columns(polars.col("author").cast(polars.Categorical)),
     ],
-    ids=["lists", "numpy", "objects", "arrow", "arrow dictionary", "polars", "polars categorical"],
+    ids=["lists", "numpy", "objects", "arrow", "arrow dictionary", "arrow batch", "polars", "polars categorical"],
 )
 @pytest.mark.parametrize("kinds", [None, KINDS], ids=["guessed", "declared"])
 def test_every_source_gives_the_same_columns(data, kinds):
@@ -98,6 +99,26 @@ def test_missing_values_are_kept_where_they_are_declared():
 def test_an_absent_column_is_refused_with_the_nearest_name():
     with pytest.raises(RequestError, match=r"candidates.author: must be given, got nothing; did you mean 'auther'"):
         Candidates.of(auther=["x"]).conform({"author": "key"}, ["all"])
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        [[1.0, 0.0], [0.0, 2.0]],
+        np.array([[1.0, 0.0], [0.0, 2.0]]),
+        pyarrow.array([[1.0, 0.0], [0.0, 2.0]], pyarrow.list_(pyarrow.float32(), 2)),
+        polars.Series([[1.0, 0.0], [0.0, 2.0]], dtype=polars.Array(polars.Float32, 2)),
+    ],
+    ids=["lists", "numpy", "arrow", "polars"],
+)
+def test_embeddings_come_from_every_source(vectors):
+    data = {"item_id": ["a", "b"], "taste": vectors}
+    if isinstance(vectors, pyarrow.Array):
+        data = pyarrow.table(data)
+    elif isinstance(vectors, polars.Series):
+        data = polars.DataFrame(data)
+    taste = Candidates.of(data).embedding("taste")
+    assert taste.table.matrix[taste.rows].tolist() == [[1.0, 0.0], [0.0, 2.0]]
 
 
 def test_a_shared_table_is_never_copied():

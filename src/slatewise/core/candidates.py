@@ -72,7 +72,7 @@ class Candidates:
         """Check raw data and store it.
 
         Args:
-            data: A mapping of lists or NumPy arrays, an Arrow table or a Polars frame.
+            data: A mapping of lists or NumPy arrays, an Arrow table or record batch, or a Polars frame.
             kinds: Kinds of columns, as a policy declares them; kinds of others are taken from their values.
             columns: More columns by name. `item_id` defaults to the row number, `line` to a single line.
 
@@ -221,7 +221,7 @@ def _columns_of(data: Any) -> dict[str, Any]:
 
 
 def _arrow(column: Any) -> Any:
-    return column.to_pylist() if column.null_count else _array(column.to_numpy(), column.to_pylist)
+    return column.to_pylist() if column.null_count else _array(column.to_numpy(zero_copy_only=False), column.to_pylist)
 
 
 def _array(values: NDArray[Any], to_list: Any) -> Any:
