@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 import oracles
 from slatewise import Candidates, Request, Rule, Solve
 from slatewise.core.rules import Constraints
-from slatewise.kernels import audit
+from slatewise.kernels import audit, greedy
 from slatewise.testing.checks import check_selector
 from slatewise.testing.instances import Instance, instance
 
@@ -107,6 +107,32 @@ def test_floors_are_only_shared_by_rows_that_serve_both():
     ]
     page = Solve(search_limit=0).select(items, 3, constraints=Constraints(rules, items, 3))
     assert page.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("rules", "by"),
+    [
+        ([Rule(name="r", per="line", every=3, at_most=2)], {"r": 8}),
+        ([Rule(name="r", group={"line": "posts"}, first=5, at_most=2)], {"r": 3}),
+        (
+            [Rule(name=f"r{topic}", group={"topic": topic}, at_least=4, priority=topic + 1) for topic in range(3)],
+            {"r0": 2},
+        ),
+    ],
+    ids=["windows", "group", "floors"],
+)
+def test_what_counting_shows_to_be_unavoidable_is_not_searched_for(rules, by):
+    """Of 200 rows of one line in ten slots, a search that could not stop would run to its limit; this one is proven."""
+    rng = np.random.default_rng(0)
+    items = Candidates.of(
+        line=["posts"] * 200, topic=rng.integers(0, 3, 200), utility=rng.random(200), kinds={"topic": "key"}
+    )
+    constraints = Constraints(rules, items, 10)
+    free = Solve().predecessors(items)
+    page, proven = greedy.fill(items.descending(items.number("utility")), *constraints.arrays, free, 10, 10**9)
+    assert proven
+    amounts = audit.broken(page, *constraints.arrays) / 1e6
+    assert {rule.name: one for rule, one in zip(constraints.book.rules, amounts, strict=True) if one} == by
 
 
 def test_search_limit_bounds_the_work_and_never_the_page():

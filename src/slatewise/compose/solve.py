@@ -48,7 +48,7 @@ class Solve(Selector, frozen=True, kw_only=True):
     section: ClassVar[str] = "compose.solve"
 
     method: Literal["greedy"] = "greedy"
-    search_limit: Annotated[int, Meta(ge=0)] = 100_000
+    search_limit: Annotated[int, Meta(ge=0)] = 30_000
 
     @property
     def reads(self) -> Mapping[str, Kind]:

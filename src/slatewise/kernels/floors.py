@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, SUPPLY, USED
+from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, SUPPLY, TIER, USED
 
 RULE, NEED = 0, 1
 
@@ -54,6 +54,26 @@ def count_needs(rule, state, floor, slot):
         floor[at, NEED] = 0
         if slot <= rule[one, END] and step > 0:
             floor[at, NEED] = (min(state[one, DEFICIT], state[one, SUPPLY]) + step - 1) // step
+
+
+@njit(cache=True, nogil=True)
+def shortage(rule, state, floor, most, length, into):
+    """Write what the floors must be missed by, per tier, because a page of `length` has too few slots for them all.
+
+    Each slot brings at most `most` floors one step nearer. What the floors of the first tiers need beyond that, they
+    miss together; a page that misses least in the first tiers misses the rest in the next.
+    """
+    into[:] = 0
+    step = np.int64(0)
+    for at in range(len(floor)):
+        step = max(step, rule[floor[at, RULE], STEP])
+    needed, missed = 0, 0
+    for tier in range(len(into)):
+        for at in range(len(floor)):
+            if rule[floor[at, RULE], TIER] == tier:
+                needed += state[floor[at, RULE], DEFICIT]
+        into[tier] = max(0, needed - length * most * step - missed)
+        missed += into[tier]
 
 
 @njit(cache=True, nogil=True)

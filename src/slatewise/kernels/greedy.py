@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from slatewise.kernels.floors import count_needs, crowded_floors, crowding, floors_of, most_served, served
+from slatewise.kernels.floors import count_needs, crowded_floors, crowding, floors_of, most_served, served, shortage
 from slatewise.kernels.rules import (
     AFTER,
     LOW,
@@ -32,6 +32,7 @@ from slatewise.kernels.rules import (
     outlook_without,
     place,
     slide,
+    unavoidable,
 )
 
 PATTERNS = 8
@@ -107,10 +108,13 @@ def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, 
     best_cost = np.full(tiers, np.iinfo(np.int64).max, np.int64)
     cost = np.zeros((length + 1, tiers), np.int64)
     for one in range(len(rule)):
-        cost[0, rule[one, TIER]] += outlook_without(rule, state, one, -1)
+        cost[0, rule[one, TIER]] += max(outlook_without(rule, state, one, -1), unavoidable(rule, group, units, one))
     floor = floors_of(rule)
     most = most_served(floor, group)
     price = np.zeros((3, tiers), np.int64)
+    shortage(rule, state, floor, most, length, price[OWN])
+    if _less(cost[0], price[OWN]):
+        cost[0] = price[OWN]
     note = np.zeros((max(len(rule), PATTERNS), 4), np.int64)
     chosen = price[CHOSEN]
     kind = np.empty(0, np.int32)

@@ -260,6 +260,36 @@ def outlook_with(rule, state, count, group, units, one, slot, row):
 
 
 @njit(cache=True, nogil=True)
+def unavoidable(rule, group, units, one):
+    """Return the least by which the upper bounds of a rule are exceeded on any page, by counting rows alone.
+
+    A window of w slots holds, without excess, at most the upper bound of each group, or all of a smaller group; the
+    rest must be rows of no group, each of which stands in at most w windows. The same counts for one group against
+    all other rows. Rules on values or on unequal weights are not judged: 0.
+    """
+    width, step, high = rule[one, WIDTH], rule[one, STEP], rule[one, HIGH]
+    windows = rule[one, STOP] - rule[one, START] - width + 1
+    if rule[one, SEEN] >= 0 or step == 0 or windows < 1 or rule[one, START] >= rule[one, STOP]:
+        return 0
+    sizes = np.zeros(group[:, one].max() + 1, np.int64)
+    free = 0
+    for row in range(len(group)):
+        if group[row, one] < 0:
+            free += 1
+        elif units[row, one] != step:
+            return 0
+        else:
+            sizes[group[row, one]] += 1
+    held, largest = 0, 0
+    for size in sizes:
+        held += min(size * step, high)
+        largest = max(largest, size)
+    together = windows * (width * step - held) - free * width * step
+    alone = windows * (width * step - high) - (len(group) - largest) * width * step
+    return max(0, together, alone)
+
+
+@njit(cache=True, nogil=True)
 def is_waiting(link, row):
     """Tell whether a row cannot be placed now: it is on the page, or the row before it in its queue is not."""
     before = link[row, AFTER]
