@@ -15,6 +15,8 @@ from numba import njit
 from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, SUPPLY, TIER, USED
 
 RULE, NEED = 0, 1
+MOST_FLOORS = 12
+"""Floors that are looked at together in detail; of more, their needs are added up."""
 
 
 @njit(cache=True, nogil=True)
@@ -126,36 +128,43 @@ def crowding(rule, count, group, units, link, floor, slot, row, pattern, most):
 def _coverable(rule, count, group, units, link, floor, left, row):
     """Tell whether `row` (-1: none) and then `left` more are seen to meet the needs of the floors.
 
-    Takes the row that serves most of them each time, and so may overlook a way, but never sees one that is not there
-    as far as these floors alone are concerned.
+    Takes a row that serves most of them each time, and so may overlook a way. Rows are told apart by the set of floors
+    that they serve; that two of them may bring the same value to a rule on values is overlooked too.
     """
-    floor, count, taken = floor.copy(), count.copy(), link[:, USED].copy()
+    if len(floor) > MOST_FLOORS:
+        return False
+    needs, count = floor[:, NEED].copy(), count.copy()
     if row >= 0:
-        _serve(rule, count, group, units, floor, taken, row)
-    while floor[:, NEED].any():
-        best, best_served = -1, 0
-        for other in range(len(taken)):
-            if not taken[other]:
-                here = 0
+        for at in range(len(floor)):
+            one = floor[at, RULE]
+            if needs[at] > 0 and _serves(rule, count, group, one, row):
+                needs[at] -= 1
+                count[rule[one, BASE] + group[row, one]] += units[row, one]
+    rows_of = np.zeros(1 << len(floor), np.int64)
+    for other in range(len(link)):
+        if other != row and not link[other, USED]:
+            pattern = 0
+            for at in range(len(floor)):
+                if needs[at] > 0 and _serves(rule, count, group, floor[at, RULE], other):
+                    pattern |= 1 << at
+            rows_of[pattern] += 1
+    patterns = np.flatnonzero(rows_of)
+    while needs.any():
+        best, most = 0, 0
+        for pattern in patterns:
+            serves = 0
+            if rows_of[pattern] > 0:
                 for at in range(len(floor)):
-                    here += floor[at, NEED] > 0 and _serves(rule, count, group, floor[at, RULE], other)
-                if here > best_served:
-                    best, best_served = other, here
-        if best < 0 or left == 0:
+                    serves += needs[at] > 0 and (pattern >> at) & 1
+            if serves > most:
+                best, most = pattern, serves
+        if most == 0 or left == 0:
             return False
         left -= 1
-        _serve(rule, count, group, units, floor, taken, best)
+        rows_of[best] -= 1
+        for at in range(len(floor)):
+            needs[at] -= needs[at] > 0 and (best >> at) & 1
     return True
-
-
-@njit(cache=True, nogil=True)
-def _serve(rule, count, group, units, floor, taken, row):
-    taken[row] = True
-    for at in range(len(floor)):
-        one = floor[at, RULE]
-        if floor[at, NEED] > 0 and _serves(rule, count, group, one, row):
-            floor[at, NEED] -= 1
-            count[rule[one, BASE] + group[row, one]] += units[row, one]
 
 
 @njit(cache=True, nogil=True)
