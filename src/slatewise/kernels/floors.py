@@ -17,6 +17,8 @@ from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, 
 RULE, NEED = 0, 1
 MOST_FLOORS = 12
 """Floors that are looked at together in detail; of more, their needs are added up."""
+SPEAKERS = 8
+"""Rows that serve the same floors, a rule on values among them, and that are looked at one by one."""
 
 
 @njit(cache=True, nogil=True)
@@ -128,43 +130,60 @@ def crowding(rule, count, group, units, link, floor, slot, row, pattern, most):
 def _coverable(rule, count, group, units, link, floor, left, row):
     """Tell whether `row` (-1: none) and then `left` more are seen to meet the needs of the floors.
 
-    Takes a row that serves most of them each time, and so may overlook a way. Rows are told apart by the set of floors
-    that they serve; that two of them may bring the same value to a rule on values is overlooked too.
+    Takes a row that serves most of them each time, and so may overlook a way, but never sees one that is not there
+    as far as these floors alone are concerned. Rows that serve the same floors are looked at once, unless they may
+    bring different values to a rule on values; of those, only a few.
     """
     if len(floor) > MOST_FLOORS:
         return False
     needs, count = floor[:, NEED].copy(), count.copy()
     if row >= 0:
-        for at in range(len(floor)):
-            one = floor[at, RULE]
-            if needs[at] > 0 and _serves(rule, count, group, one, row):
-                needs[at] -= 1
-                count[rule[one, BASE] + group[row, one]] += units[row, one]
-    rows_of = np.zeros(1 << len(floor), np.int64)
+        _serve(rule, count, group, units, floor, needs, row)
+    alike = np.zeros(1 << len(floor), np.int64)
+    speaker = np.empty(len(link), np.int64)
+    behind = np.empty(len(link), np.int64)
+    speakers = 0
     for other in range(len(link)):
-        if other != row and not link[other, USED]:
-            pattern = 0
-            for at in range(len(floor)):
-                if needs[at] > 0 and _serves(rule, count, group, floor[at, RULE], other):
-                    pattern |= 1 << at
-            rows_of[pattern] += 1
-    patterns = np.flatnonzero(rows_of)
+        if other == row or link[other, USED]:
+            continue
+        pattern, by_value = 0, False
+        for at in range(len(floor)):
+            if needs[at] > 0 and _serves(rule, count, group, floor[at, RULE], other):
+                pattern |= 1 << at
+                by_value = by_value or rule[floor[at, RULE], SEEN] >= 0
+        if pattern == 0 or (by_value and alike[pattern] == SPEAKERS):
+            continue
+        if by_value or alike[pattern] == 0:
+            speaker[speakers], behind[speakers] = other, 1
+            speakers += 1
+            alike[pattern] = alike[pattern] + 1 if by_value else speakers
+        else:
+            behind[alike[pattern] - 1] += 1
     while needs.any():
-        best, most = 0, 0
-        for pattern in patterns:
-            serves = 0
-            if rows_of[pattern] > 0:
+        best, most = -1, 0
+        for one in range(speakers):
+            if behind[one] > 0:
+                serves = 0
                 for at in range(len(floor)):
-                    serves += needs[at] > 0 and (pattern >> at) & 1
-            if serves > most:
-                best, most = pattern, serves
-        if most == 0 or left == 0:
+                    serves += needs[at] > 0 and _serves(rule, count, group, floor[at, RULE], speaker[one])
+                if serves > most:
+                    best, most = one, serves
+        if best < 0 or left == 0:
             return False
         left -= 1
-        rows_of[best] -= 1
-        for at in range(len(floor)):
-            needs[at] -= needs[at] > 0 and (best >> at) & 1
+        behind[best] -= 1
+        _serve(rule, count, group, units, floor, needs, speaker[best])
     return True
+
+
+@njit(cache=True, nogil=True)
+def _serve(rule, count, group, units, floor, needs, row):
+    """Count a row towards the floors that it serves."""
+    for at in range(len(floor)):
+        one = floor[at, RULE]
+        if needs[at] > 0 and _serves(rule, count, group, one, row):
+            needs[at] -= 1
+            count[rule[one, BASE] + group[row, one]] += units[row, one]
 
 
 @njit(cache=True, nogil=True)
