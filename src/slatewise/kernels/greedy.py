@@ -100,7 +100,10 @@ def _distinct(items):
 
 @njit(cache=True, nogil=True)
 def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length, limit):
-    """Return (best page or -1s, whether the search was complete, questions asked, deepest slot reached)."""
+    """Return (best page or -1s, whether the search was complete, questions asked, deepest slot reached).
+
+    `cost[slot]` is what the rules are broken by at least, per tier, once the slots before `slot` are filled.
+    """
     board = board_of(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length)
     rule, state, count, group, units, link, page, committed = board
     n, tiers = len(order), len(committed)
@@ -115,6 +118,8 @@ def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, 
     shortage(rule, state, floor, most, length, price[OWN])
     if _less(cost[0], price[OWN]):
         cost[0] = price[OWN]
+    if cost[0, 0] > 0:
+        return best, True, 0, 0  # no page of this length keeps the rules that never give way
     note = np.zeros((max(len(rule), PATTERNS), 4), np.int64)
     chosen = price[CHOSEN]
     kind = np.empty(0, np.int32)
