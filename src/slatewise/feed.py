@@ -143,7 +143,12 @@ class Feed:
         self.compose(Request(candidates=candidates), trace=True)
 
     def compose_many(self, requests: Iterable[Request], *, threads: int = 1, trace: bool = False) -> list[Page]:
-        """Return the pages of many requests, in their order; the kernels let threads run side by side."""
+        """Return the pages of many requests, in their order.
+
+        Kernels let threads run side by side. That pays where they take most of a page's time: thousands of candidates,
+        large pages, many rules. On small pages, handing the interpreter to and fro costs more than it gives; more
+        processes are the way then.
+        """
         if threads <= 1:
             return [self.compose(request, trace=trace) for request in requests]
         with ThreadPoolExecutor(threads) as pool:
