@@ -90,6 +90,21 @@ def test_replay_writes_nothing_where_a_request_is_refused(tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["pages.jsonl", "requests.jsonl"]
 
 
+def test_names_are_shown_as_they_are(tmp_path):
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps({**REQUEST, "candidates": [{**REQUEST["candidates"][0], "item_id": "[/b][red]x"}]}))
+    assert "[/b][red]x" in run("compose", POLICY, str(path)).stdout
+
+
+@pytest.mark.parametrize("out", ["nowhere/pages.jsonl", ".", "requests.jsonl"])
+def test_replay_refuses_an_output_that_cannot_be(tmp_path, out):
+    path = tmp_path / "requests.jsonl"
+    path.write_text(json.dumps(REQUEST) + "\n")
+    done = run("replay", POLICY, str(path), "--out", str(tmp_path / out))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert path.read_text() == json.dumps(REQUEST) + "\n"
+
+
 def test_schema_is_json():
     assert json.loads(run("schema").stdout)["title"] == "slatewise policy"
 

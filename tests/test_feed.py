@@ -21,6 +21,7 @@ from slatewise import (
     Policy,
     Ratio,
     Request,
+    RequestError,
     Rule,
     Solve,
     State,
@@ -69,8 +70,7 @@ def test_a_page_keeps_its_promises_whatever_the_policy(policy, body, seed):
     contractual = [rule for rule in policy.rules if rule.priority == "contractual"]
     distinct = len(set(request.candidates.item_id))
     if not contractual:
-        pool = distinct if len(policy.selectors) == 1 else min(distinct, policy.selectors[0].keep(policy.head.slots))
-        assert len(page.items) == min(policy.head.slots, pool)
+        assert len(page.items) == min(policy.head.slots, distinct)
     assert not {one.rule for one in page.status.relaxed} & {rule.name for rule in contractual}
     order = np.random.default_rng(seed).permutation(len(request.candidates))
     shuffled = request.candidates.take(order)
@@ -155,6 +155,26 @@ def test_the_trace_names_the_floor_for_whose_sake_a_row_was_held_back():
     page = Feed(Policy.of(Constrain(rules=(floor,)), Solve(), **head)).compose(Request(candidates=items), trace=True)
     assert page.item_ids == ["a", "c"]
     assert page.trace.slots[1].held_back.rule == "one ad"
+
+
+def test_the_runner_up_is_another_item():
+    items = Candidates.of(item_id=["x", "x", "y"], line=["posts", "ads", "posts"], utility=[3.0, 2.0, 1.0])
+    policy = Policy.of(Solve(), lines=["posts", "ads"], columns={"utility": "number"}, slots=1)
+    page = Feed(policy).compose(Request(candidates=items), trace=True)
+    assert page.trace.slots[0].runner_up.item_id == "y"
+
+
+def test_what_a_stage_makes_must_be_finite():
+    class Broken(type(FULL.stages[0]).__mro__[1], frozen=True, kw_only=True):
+        section = "score.broken"
+        writes = property(lambda self: {"utility": "number"})
+
+        def annotate(self, candidates, request):
+            return {"utility": np.full(len(candidates), np.nan)}
+
+    feed = Feed(Policy.of(Broken(), Solve(), lines=["all"], columns={}))
+    with pytest.raises(RequestError, match=r"candidates.utility\[0\]: must be finite, got nan"):
+        feed.compose(Request(candidates=Candidates.of(item_id=["a"])))
 
 
 def test_a_row_worth_as_much_was_not_held_back():

@@ -7,6 +7,7 @@ that `--help` is quick.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from slatewise.serve.wire import Order
 
 REFUSED, NOT_INSTALLED = 1, 3
+PIPED_WIDTH = 160
+"""Columns of tables that go to a file or a pipe."""
 
 app = typer.Typer(
     name="slatewise",
@@ -112,7 +115,7 @@ def replay(
     from slatewise.serve.files import count_requests, read_requests
     from slatewise.serve.wire import Wire
 
-    with refusals(as_json), new_file(out) as write:
+    with refusals(as_json), extra("parquet"), new_file(out, requests) as write:
         feed = _feed(policy)
         tally = Tally(feed.policy)
         orders = (order.request for order in read_requests(requests, Wire(feed.policy)))
@@ -165,16 +168,22 @@ def demo(
 
 
 @contextmanager
-def new_file(path: Path | None) -> Iterator[Callable[[Page], None]]:
+def new_file(path: Path | None, source: Path) -> Iterator[Callable[[Page], None]]:
     """Give a function that writes pages as JSON lines; the file appears when all are written, or not at all."""
+    from slatewise.core.errors import RequestError
+
     if path is None:
         yield lambda page: None
         return
+    if path.is_dir() or not path.parent.is_dir() or path.resolve() == source.resolve():
+        raise RequestError("out", "must be a file in a folder that is there, and not the requests", str(path))
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
             yield lambda page: _write_line(file, page)
         part.replace(path)
+    except OSError as error:
+        raise RequestError("out", "must be a file that can be written", f"{path} ({error.strerror})") from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -242,7 +251,8 @@ def _print_json(value: Any) -> None:
 def _show(renderable: Any) -> None:
     from rich.console import Console
 
-    Console(highlight=False).print(renderable)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH
+    Console(highlight=False, width=width).print(renderable)
 
 
 def _note(text: str) -> None:

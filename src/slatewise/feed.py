@@ -21,6 +21,7 @@ import numpy as np
 
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes
+from slatewise.core.errors import RequestError, shown
 from slatewise.core.page import Page, PlacedItem, Relaxation, Status
 from slatewise.core.policy import Policy, StageTable
 from slatewise.core.request import Request
@@ -118,13 +119,19 @@ class Feed:
                 if trace:
                     run.history.append(_Annotated(stage, run.rows, before, run.candidates))
             elif isinstance(stage, Selector):
-                constraints = Constraints(book, run.candidates, slots)
                 if stage is self._terminal:
+                    constraints = Constraints(book, run.candidates, slots)
                     break
                 keep = stage.keep(slots)
-                picked = stage.select(run.candidates, keep, constraints=constraints, request=request)
-                run.candidates, run.rows = run.candidates.take(picked), run.rows[picked]
+                if keep is not None:
+                    bound = Constraints(book, run.candidates, slots)
+                    picked = stage.select(run.candidates, keep, constraints=bound, request=request)
+                    _narrow(run, picked)
         assert constraints is not None  # a policy ends with a selector
+        utility = run.candidates.number(self._terminal.by)
+        if not np.isfinite(utility).all():
+            row = int((~np.isfinite(utility)).argmax())
+            raise RequestError(f"candidates.{self._terminal.by}[{row}]", "must be finite", shown(float(utility[row])))
         picked = self._terminal.select(run.candidates, slots, constraints=constraints, request=request)
         return self._page(request, run, constraints, picked, trace)
 
@@ -216,6 +223,15 @@ def _plan(policy: Policy) -> Iterator[tuple[Stage, Rulebook]]:
     for stage in policy.stages:
         rules += stage.hard_rules
         yield stage, Rulebook(rules)
+
+
+def _narrow(run: _Run, picked: Codes) -> None:
+    """Go on with the rows picked, and with every other nomination of their items."""
+    items = run.candidates.items
+    others = np.isin(items, items[picked])
+    others[picked] = False
+    rows = np.concatenate([picked, np.flatnonzero(others)])
+    run.candidates, run.rows = run.candidates.take(rows), run.rows[rows]
 
 
 def _unseen(request: Request) -> _Run:

@@ -25,7 +25,7 @@ def page_table(page: Page) -> RenderableType:
     """Return a page as a table with its status."""
     table = _table("slot", "item", "line", "utility", numeric=("slot", "utility"))
     for item in page.items:
-        table.add_row(str(item.slot), str(item.item_id), item.line, number(item.utility))
+        table.add_row(str(item.slot), Text(str(item.item_id)), Text(item.line), number(item.utility))
     return Group(table, status_line(page.status, page.value))
 
 
@@ -165,11 +165,11 @@ def summary_tables(summary: Summary) -> RenderableType:
     """Return what lines and rules did on many pages."""
     lines = _table("line", "slots", "share", numeric=("slots", "share"))
     for line in summary.lines:
-        lines.add_row(line.line, str(line.slots), f"{line.share:.1%}")
+        lines.add_row(Text(line.line), str(line.slots), f"{line.share:.1%}")
     rules = _table("rule", "bound in slots", "on pages", "cost", "relaxed", "by", "kept short", numeric=RULE_NUMBERS)
     for rule in summary.rules:
         counts = (rule.slots, rule.pages, number(rule.cost), rule.relaxed, number(rule.relaxed_by), rule.short)
-        rules.add_row(rule.rule, *map(str, counts))
+        rules.add_row(Text(rule.rule), *map(str, counts))
     statuses = ", ".join(f"{count} {kind}" for kind, count in summary.statuses.items())
     times = summary.times
     head = Text.assemble(

@@ -1,10 +1,11 @@
 """`blend.merge`: queues merged by their heads."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slatewise import Candidates, Layout, Merge, Request
+from slatewise import Candidates, Constrain, Feed, Layout, Merge, Policy, Request, Rule, Solve
 from slatewise.core.rules import Constraints
 from slatewise.testing.checks import check_selector
 
@@ -72,6 +73,39 @@ def test_takes_the_best_head_that_the_layout_allows(items, slots):
             assert row in allowed
         placed.append(row)
         waiting[lines[row]].remove(row)
+
+
+def test_a_row_waits_for_the_whole_queue_before_it():
+    """Item b is placed for the ads, where it is worth most; in the posts' queue, c still stands behind a."""
+    items = Candidates.of(
+        item_id=["a", "b", "c", "b"],
+        line=["posts", "posts", "posts", "ads"],
+        score=[3.0, 2.0, 1.0, 1.0],
+        utility=[1.0, 2.0, 5.0, 9.0],
+    )
+    assert Merge().select(items, 3).tolist() == [3, 0, 2]
+
+
+@pytest.mark.parametrize(("depth", "page"), [(None, ["p", "a"]), (1, [])])
+def test_passes_every_row_on_unless_told_otherwise(depth, page):
+    """With only two ads to choose from, and none allowed, there is no page."""
+    items = Candidates.of(item_id=["a", "b", "p"], line=["ads", "ads", "posts"], score=[3.0, 2.0, 1.0])
+    top = Rule(name="no ad on top", group={"line": "ads"}, first=1, at_most=0, priority="contractual")
+    policy = Policy.of(
+        Merge(by="score", depth=depth), Constrain(rules=(top,)), Solve(by="score"),
+        lines=["posts", "ads"], columns={"score": "number"}, slots=2,
+    )  # fmt: skip
+    assert Feed(policy).compose(Request(candidates=items)).item_ids == page
+
+
+def test_items_go_on_with_all_their_nominations():
+    items = Candidates.of(item_id=["x", "x", "y"], line=["ads", "posts", "posts"], score=[9.0, 5.0, 4.0])
+    rule = Rule(name="no ads", group={"line": "ads"}, at_most=0, priority="contractual")
+    policy = Policy.of(
+        Merge(by="score", depth=1), Constrain(rules=(rule,)), Solve(by="score"),
+        lines=["posts", "ads"], columns={"score": "number"}, slots=2,
+    )  # fmt: skip
+    assert Feed(policy).compose(Request(candidates=items)).item_ids == ["x", "y"]
 
 
 def test_ties_favour_no_line():

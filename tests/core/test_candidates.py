@@ -63,6 +63,7 @@ def test_every_source_gives_the_same_columns(data, kinds):
         ({"local": [True, 1]}, r"candidates.local\[1\]: must be true or false, got 1"),
         ({"item_id": ["a", "a"]}, r"candidates.item_id\[1\]: must be distinct within line 'posts', got 'a' again"),
         ({"item_id": ["a", 1]}, r"candidates.item_id: must be all text or all whole numbers"),
+        ({"score": 1.0}, r"candidates.score: must be one value per row, got 1.0"),
         ({"item_id": ["a", None]}, r"candidates.item_id\[1\]: must be text or a whole number, got None"),
         ({"line": ["posts", "add"]}, r"candidates.line\[1\]: must be a line of the policy, got 'add'; .* 'ads'"),
         ({"line": ["posts", None]}, r"candidates.line\[1\]: must have a value"),
@@ -94,6 +95,43 @@ def test_missing_values_are_kept_where_they_are_declared():
     assert np.isnan(items.number("score")).tolist() == [False, True]
     assert items.key("author").codes.tolist() == [-1, 0]
     assert items.embedding("taste").rows.tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize("source", [list, np.array, pyarrow.array, polars.Series])
+def test_large_whole_numbers_are_ids_and_keep_every_digit(source):
+    authors = [2**60, 2**60 + 1, 2**60 + 2]
+    data = {"item_id": ["a", "b", "c"], "author": source(authors)}
+    data = (
+        pyarrow.table(data) if source is pyarrow.array else polars.DataFrame(data) if source is polars.Series else data
+    )
+    items = Candidates.of(data).conform({"author": "key"}, ["all"])
+    assert [items.key("author").name(row) for row in range(3)] == authors
+
+
+def test_optional_columns_may_be_absent_and_no_candidates_need_none():
+    kinds = {"score": "number", "author": "key?", "rating": "number?", "taste": "embedding?"}
+    items = Candidates.of(item_id=["a"], score=[1.0]).conform(kinds, ["all"])
+    assert (items.key("author").codes.tolist(), items.embedding("taste").rows.tolist()) == ([-1], [-1])
+    assert np.isnan(items.number("rating")).all()
+    assert len(Candidates.of(item_id=[]).conform(kinds, ["all"])) == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (np.arange(4.0), "score: must have 2 rows like item_id, got 4"),
+        ([1.0, 2.0], "score: must be a float64 or bool array"),
+        (np.arange(2, dtype=np.float32), "score: must be a float64 or bool array, keys or an embedding, got float32"),
+    ],
+)
+def test_what_a_stage_adds_must_be_a_column(column, message):
+    with pytest.raises(RequestError, match=message):
+        Candidates.of(item_id=["a", "b"]).with_columns({"score": column})
+
+
+def test_a_mask_takes_the_rows_where_it_is_true():
+    items = Candidates.of(item_id=["a", "b", "c"])
+    assert items.take(np.array([False, True, True])).item_id == ["b", "c"]
 
 
 def test_an_absent_column_is_refused_with_the_nearest_name():

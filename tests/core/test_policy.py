@@ -54,7 +54,22 @@ def test_toml_and_json_errors_have_lines_too():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3", "- a", "a: *b", "a: !!python/object:x {}", "a: &a [*a]", "{", "\x00", "version: 1"]
+    "text",
+    [
+        "1: x",
+        "null: x",
+        "blend: {1: {}}",
+        "? [a, b]\n: c",
+        "",
+        "3",
+        "- a",
+        "a: *b",
+        "a: !!python/object:x {}",
+        "a: &a [*a]",
+        "{",
+        "\x00",
+        "version: 1",
+    ],
 )
 def test_refuses_what_is_no_policy(text):
     with pytest.raises(PolicyError):
@@ -76,11 +91,45 @@ def test_a_request_must_fit():
     Feed(policy).compose(Request(candidates=items, context={"tenure": "new"}))
     for fields, message in [
         ({"slots": 0}, "slots: must be >= 1, got 0"),
+        ({"slots": 2.5}, "slots: must be a whole number, got 2.5"),
+        ({"slots": 10**30}, "slots: must be <= 1000"),
+        ({"state": "token"}, "state: must be a State, got str; read a token with State.from_token"),
+        ({"context": None}, "context: must be a mapping, got None"),
+        ({"candidates": [{"item_id": "a"}]}, "candidates: must be Candidates, got list; make them with"),
         ({"context": {"tenur": "new"}}, "context.tenur: is no feature .* did you mean 'tenure'"),
         ({"context": {"tenure": "gnu"}}, "context.tenure: must be one of 'new', 'regular', got 'gnu'"),
     ]:
         with pytest.raises(RequestError, match=message):
-            Feed(policy).compose(Request(candidates=items, **fields))
+            Feed(policy).compose(Request(**{"candidates": items, **fields}))
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ([{"group": {"local": "yes"}}, {"group": {"local": True}}], "reads `local` as a key, but it is a flag"),
+        ([{"group": {"author": {"at_least": 1}}, "per": "author"}], "reads `author` as a number, but it is a key"),
+        ([{"group": {"item_id": True}}], "reads `item_id` as a flag, but it is a key"),
+        ([{"weight": "line"}], "reads `line` as a number, but it is a key"),
+        ([{"first": 10**25}], "first: "),
+    ],
+)
+def test_every_use_of_a_column_by_a_rule_is_checked(rules, message):
+    document = Document.parse(YAML, "yaml").data
+    named = [{"name": f"r{place}", "at_most": 1, **rule} for place, rule in enumerate(rules)]
+    changed = {**document, "compose": {"constrain": {"rules": named}, "solve": None}}
+    with pytest.raises(PolicyError, match=message):
+        parsed(json.dumps(changed), "json")
+
+
+@pytest.mark.parametrize(("form", "text"), [("toml", "a = " + "[" * 3000), ("json", '{"slots": ' + "9" * 5000 + "}")])
+def test_refuses_what_readers_choke_on(form, text):
+    with pytest.raises(PolicyError, match="is not readable"):
+        parsed(text, form)
+
+
+def test_a_section_stands_in_a_policy_once():
+    with pytest.raises(PolicyError, match=r"compose.solve: must stand in a policy once"):
+        Policy.of(Solve(), Solve(), lines=["a"], columns={"utility": "number"})
 
 
 def test_a_stage_of_ones_own_plugs_in():

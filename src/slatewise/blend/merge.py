@@ -2,8 +2,9 @@
 
 Each line is a queue in its own order; only heads compete, so no weight, price or tie can reorder a line. Which lines
 may compete for a slot is said by layout limits, which are rules like any other and also bind the stages that follow.
-Ties between lines go to a hash of (request, line), so that no line wins by its name. Where every line is out of
-bounds, gaps give way first, then first slots, then page caps.
+Ties between lines go to a hash of (request, line), so that no line wins by its name. The merge does not look ahead:
+where every line that still has rows is out of bounds, gaps give way first, then first slots, then page caps, also where
+another order of lines would have kept them. `compose.solve` looks ahead, under the same limits.
 
 Cost: O(n log n) to order, then O(slots * n).
 
@@ -26,7 +27,7 @@ from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Kind
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request
-from slatewise.core.rules import Constraints, Rule
+from slatewise.core.rules import LONGEST_PAGE, Constraints, Rule
 from slatewise.core.stage import Selector
 from slatewise.kernels import greedy, queues
 
@@ -43,9 +44,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         page_cap: Most slots of a page; none if not given.
     """
 
-    first_slot: Annotated[int, Meta(ge=1)] = 1
-    min_gap: Annotated[int, Meta(ge=0)] = 0
-    page_cap: Annotated[int, Meta(ge=0)] | None = None
+    first_slot: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 1
+    min_gap: Annotated[int, Meta(ge=0, le=LONGEST_PAGE)] = 0
+    page_cap: Annotated[int, Meta(ge=0, le=LONGEST_PAGE)] | None = None
 
     def rules(self, line: str) -> Iterator[Rule]:
         """Return the limits as rules."""
@@ -68,7 +69,8 @@ class Merge(Selector, frozen=True, kw_only=True):
         by: The number column with which heads compete.
         order: The number column whose descending order is a line's own.
         layout: Line to where it may stand.
-        depth: Rows passed on to a following selector, per slot of the page, >= 1; the page itself takes one per slot.
+        depth: Rows passed on to a following selector, per slot of the page, >= 1; every row if not given. A selector
+            can keep its rules only with the rows that it gets.
 
     Reads:
         the column in `by`: (n,) float64, one currency for all lines.
@@ -89,7 +91,7 @@ class Merge(Selector, frozen=True, kw_only=True):
 
     order: str = "score"
     layout: dict[str, Layout] = {}
-    depth: Annotated[int, Meta(ge=1)] = 3
+    depth: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] | None = None
 
     @property
     def reads(self) -> Mapping[str, Kind]:
@@ -106,9 +108,9 @@ class Merge(Selector, frozen=True, kw_only=True):
         for line in self.layout:
             policy.check_line(self, ("layout", line), line)
 
-    def keep(self, slots: int) -> int:
-        """Return `depth` rows per slot."""
-        return self.depth * slots
+    def keep(self, slots: int) -> int | None:
+        """Return `depth` rows per slot; None for all."""
+        return None if self.depth is None else self.depth * slots
 
     def select(
         self,
@@ -125,7 +127,7 @@ class Merge(Selector, frozen=True, kw_only=True):
             self._preference(candidates, request or Request(candidates=candidates)),
             *constraints.arrays,
             self.predecessors(candidates),
-            slots,
+            int(slots),
             0,
         )
         return rows

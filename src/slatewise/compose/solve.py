@@ -48,7 +48,7 @@ class Solve(Selector, frozen=True, kw_only=True):
     section: ClassVar[str] = "compose.solve"
 
     method: Literal["greedy"] = "greedy"
-    search_limit: Annotated[int, Meta(ge=0)] = 30_000
+    search_limit: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 30_000
 
     @property
     def reads(self) -> Mapping[str, Kind]:
@@ -70,7 +70,7 @@ class Solve(Selector, frozen=True, kw_only=True):
             candidates.descending(candidates.number(self.by)),
             *constraints.arrays,
             self.predecessors(candidates),
-            slots,
+            int(slots),
             self.search_limit,
         )
         return rows

@@ -80,6 +80,9 @@ class Candidates:
             RequestError: Columns differ in length, a value is not of its kind or not finite, a line names an id twice.
         """
         raw = {**(_columns_of(data) if data is not None else {}), **columns}
+        for name, values in raw.items():
+            if isinstance(values, str) or not hasattr(values, "__len__"):
+                raise RequestError(f"candidates.{name}", "must be one value per row", shown(values))
         length = len(next(iter(raw.values()))) if raw else 0
         ids = _ids(raw.pop("item_id", range(length)))
         stored: dict[str, Column] = {}
@@ -133,8 +136,9 @@ class Candidates:
             if any(ids[row] == ids[other] for row, other in pairwise(order)):
                 lines = self.key("line")
                 order.sort(key=lambda row: (ids[row], lines.name(row)))
-            self._rank = np.empty(len(self), dtype=np.int32)
-            self._rank[order] = np.arange(len(self), dtype=np.int32)
+            rank = np.empty(len(self), dtype=np.int32)
+            rank[order] = np.arange(len(self), dtype=np.int32)
+            self._rank = rank  # only when it is whole: another thread may be looking
         return self._rank
 
     def descending(self, values: Numbers, ties: Callable[[], NDArray[Any]] | None = None) -> Codes:
@@ -146,14 +150,22 @@ class Candidates:
         return order.astype(np.int32)
 
     def with_columns(self, new: Mapping[str, Column]) -> Candidates:
-        """Return candidates with columns added or replaced; the rows stay as they are."""
+        """Return candidates with columns added or replaced; the rows stay as they are.
+
+        Raises:
+            RequestError: A column is not stored as columns are, or has another number of rows.
+        """
+        for name, column in new.items():
+            if type(column) is not np.ndarray or column.dtype != np.float64 or column.shape != self.items.shape:
+                _require_stored(name, column, len(self))
         grown = Candidates(self.item_id, {**self.columns, **new}, self.gaps, self.items)
         grown._rank = self._rank
         return grown
 
     def take(self, rows: NDArray[np.integer] | Sequence[int]) -> Candidates:
-        """Return some rows, in the order given."""
-        rows = np.asarray(rows, dtype=np.int64)
+        """Return some rows, in the order given; a mask of all rows stands for those where it is true."""
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
         ids = [self.item_id[row] for row in rows.tolist()]
         return Candidates(ids, _Taken(self.columns, rows), self.gaps, self.items[rows])
 
@@ -169,6 +181,8 @@ class Candidates:
         changed: dict[str, Column] = {}
         for name, kind in kinds.items():
             column = self.columns.get(name)
+            if column is None and (kind.endswith("?") or not len(self)):
+                column = changed[name] = store(f"candidates.{name}", [None] * len(self), kind)
             if column is None:
                 hint = did_you_mean(name, set(self.columns) - set(kinds) - {"line"})
                 raise RequestError(f"candidates.{name}", "must be given", "nothing", hint)
@@ -208,16 +222,30 @@ class _Taken(Mapping[str, Column]):
         return len(self._whole)
 
 
+def _require_stored(name: str, column: Any, rows: int) -> None:
+    """Refuse what is no column; (n,) float64 was looked at before, because it is what stages write."""
+    kind = str(cast("NDArray[Any]", column).dtype) if isinstance(column, np.ndarray) else type(column).__name__
+    if kind not in ("float64", "bool", "Keys", "Embedding"):
+        raise RequestError(f"candidates.{name}", "must be a float64 or bool array, keys or an embedding", kind)
+    if _length(cast("Column", column)) != rows:
+        got = str(_length(cast("Column", column)))
+        raise RequestError(f"candidates.{name}", f"must have {rows} rows like item_id", got)
+
+
 def _columns_of(data: Any) -> dict[str, Any]:
     if isinstance(data, Mapping):
         return dict(cast("Mapping[str, Any]", data))
     if hasattr(data, "get_columns"):  # Polars
-        return {column.name: _array(column.to_numpy(), column.to_list) for column in data.get_columns()}
+        return {column.name: _polars(column) for column in data.get_columns()}
     if hasattr(data, "column_names"):  # Arrow
         return {name: _arrow(data.column(name)) for name in data.column_names}
     raise RequestError(
         "candidates", "must be a mapping of columns, an Arrow table or a Polars frame", type(data).__name__
     )
+
+
+def _polars(column: Any) -> Any:
+    return column.to_list() if column.null_count() else _array(column.to_numpy(), column.to_list)
 
 
 def _arrow(column: Any) -> Any:
@@ -243,6 +271,8 @@ def _ids(values: Any) -> list[Any]:
     types = set(map(type, ids))
     if types <= {str} or types <= {int}:
         return ids
+    if all(isinstance(value, np.integer | np.str_) for value in ids):
+        return _ids([value.item() for value in ids])
     for row, value in enumerate(ids):
         if type(value) not in (str, int):
             raise RequestError(f"candidates.item_id[{row}]", "must be text or a whole number", shown(value))

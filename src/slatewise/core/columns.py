@@ -24,6 +24,9 @@ from slatewise.core.errors import RequestError, shown
 Kind: TypeAlias = Literal["number", "number?", "key", "key?", "flag", "embedding", "embedding?"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+LARGEST_WHOLE = 2**53
+"""Largest whole number up to which float64 holds every one."""
+
 LARGEST = 1e30
 """Largest size of a number in a column or a policy: products of a few of them are still finite."""
 
@@ -121,7 +124,7 @@ def kind_of(column: Column) -> Kind:
 
 
 def guess(values: Any) -> Kind:
-    """Return the kind that raw values look like: text is a key, nested numbers are an embedding.
+    """Return the kind that raw values look like: text and huge whole numbers are keys, nested numbers an embedding.
 
     >>> guess([1, 2]), guess(["a", None]), guess([True, False]), guess([[1.0, 0.0]])
     ('number', 'key', 'flag', 'embedding')
@@ -134,13 +137,18 @@ def guess(values: Any) -> Kind:
         array = cast("NDArray[Any]", values)
         if array.ndim == 2:
             return "embedding"
-        if array.dtype.kind != "O":
-            return "flag" if array.dtype.kind == "b" else "number" if array.dtype.kind in "iuf" else "key"
+        if array.dtype.kind in "bf":
+            return "flag" if array.dtype.kind == "b" else "number"
         values = array.tolist()
-    first = next((value for value in cast("Iterable[Any]", values) if value is not None), 0.0)
+    present = [value for value in cast("Iterable[Any]", values) if value is not None]
+    if all(isinstance(value, str | int) and not isinstance(value, bool) for value in present) and any(
+        isinstance(value, str) or abs(value) > LARGEST_WHOLE for value in present
+    ):
+        return "key"  # text, or whole numbers that a float cannot hold: they must be ids
+    first = present[0] if present else 0.0
     if isinstance(first, bool | np.bool_):
         return "flag"
-    if isinstance(first, Sequence | np.ndarray) and not isinstance(first, str):
+    if isinstance(first, Sequence | np.ndarray):
         return "embedding"
     return "number" if isinstance(first, int | float | np.number) else "key"
 
@@ -186,6 +194,9 @@ def require_present(where: str, column: Column) -> None:
 
 
 def _numbers(where: str, values: Any) -> Numbers:
+    if isinstance(values, Keys) and all(isinstance(name, int) for name in values.names):
+        names = np.array([*values.names, np.nan], dtype=np.float64)
+        return _numbers(where, names[values.codes])
     if isinstance(values, Keys) and len(values.codes):
         raise RequestError(f"{where}[0]", "must be a number", shown(values.name(0)))
     if isinstance(values, Keys | Embedding):

@@ -55,7 +55,7 @@ class Document:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "not UTF-8"
             raise PolicyError("policy", "must be a readable text file", f"{path} ({why})") from None
@@ -74,6 +74,7 @@ class Document:
         data, lines = readers[form](text, name)
         if not isinstance(data, dict):
             raise PolicyError("policy", "must be a mapping of sections", shown(data), source=name)
+        _require_text(data, (), name)
         return cls(cast("dict[str, Any]", data), name, lines)
 
     def error(self, kind: type[_E], path: Sequence[str | int], rule: str, got: str | None = None, hint: str = "") -> _E:
@@ -130,20 +131,38 @@ def _places(data: Any, path: Keys, name: str) -> Iterator[Keys]:
             yield from _places(value, (*path, place), name)
 
 
+def _require_text(data: Any, path: Keys, name: str) -> None:
+    """Refuse keys that are no text, and text that no file could hold."""
+    if isinstance(data, dict):
+        for key, value in cast("dict[Any, Any]", data).items():
+            if not isinstance(key, str):
+                raise PolicyError(spelled(path) or "policy", "must have text as keys", shown(key), source=name)
+            _require_text(key, path, name)
+            _require_text(value, (*path, key), name)
+    elif isinstance(data, list):
+        for place, value in enumerate(cast("list[Any]", data)):
+            _require_text(value, (*path, place), name)
+    elif isinstance(data, str) and not data.isascii():
+        try:
+            data.encode()
+        except UnicodeEncodeError:
+            raise PolicyError(spelled(path) or "policy", "must be valid text", ascii(data), source=name) from None
+
+
 def _yaml(text: str, name: str) -> tuple[Any, dict[Keys, int]]:
     try:
         reader: Any = YAML(typ="safe", pure=True)
         data, tree = reader.load(text), reader.compose(text)
     except YAMLError as error:
         raise _malformed(name, error) from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise PolicyError("policy", f"is not readable YAML ({error})", source=name) from None
     lines: dict[Keys, int] = {}
     if tree is not None:
         try:
-            _mark(tree, (), lines)
-        except RecursionError:
-            raise PolicyError("policy", "must not contain itself", source=name) from None
+            _mark(tree, (), lines, name)
+        except (RecursionError, TypeError):
+            raise PolicyError("policy", "must not contain itself, nor have lists as keys", source=name) from None
     return ({} if data is None else data), lines
 
 
@@ -154,33 +173,35 @@ def _malformed(name: str, error: YAMLError) -> PolicyError:
     return PolicyError("policy", f"is not readable YAML ({problem})", source=source)
 
 
-def _mark(node: Any, path: Keys, lines: dict[Keys, int]) -> None:
+def _mark(node: Any, path: Keys, lines: dict[Keys, int], name: str) -> None:
     if len(lines) > MOST_NODES:
-        raise PolicyError("policy", f"must have at most {MOST_NODES} keys and values")
+        raise PolicyError("policy", f"must have at most {MOST_NODES} keys and values", source=name)
     if isinstance(node, MappingNode):
         for key, value in cast("Any", node).value:
             lines[*path, key.value] = key.start_mark.line + 1
-            _mark(value, (*path, key.value), lines)
+            _mark(value, (*path, key.value), lines, name)
     elif isinstance(node, SequenceNode):
         for place, value in enumerate(cast("Any", node).value):
             lines[*path, place] = value.start_mark.line + 1
-            _mark(value, (*path, place), lines)
+            _mark(value, (*path, place), lines, name)
 
 
 def _json(text: str, name: str) -> tuple[Any, dict[Keys, int]]:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for place, (key, _) in enumerate(pairs):
-            if key in dict(pairs[:place]):
-                raise PolicyError("policy", "must not have a key twice", shown(key), source=name)
-        return dict(pairs)
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in found if keys.count(key) > 1)
+            raise PolicyError("policy", "must not have a key twice", shown(twice), source=name)
+        return found
 
     try:
         data = json.loads(text, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         source = f"{name or 'line'}:{error.lineno}"
         raise PolicyError("policy", f"is not readable JSON ({error.msg})", source=source) from None
-    except RecursionError:
-        raise PolicyError("policy", "must not be nested so deeply", source=name) from None
+    except (ValueError, RecursionError) as error:
+        raise PolicyError("policy", f"is not readable JSON ({error})", source=name) from None
     try:
         return data, _yaml(text, name)[1]  # JSON is YAML, and the YAML reader knows the lines
     except PolicyError:
@@ -194,6 +215,8 @@ def _toml(text: str, name: str) -> tuple[Any, dict[Keys, int]]:
         found = re.search(r"line (\d+)", str(error))
         source = f"{name or 'line'}:{found[1]}" if found else name
         raise PolicyError("policy", f"is not readable TOML ({error})", source=source) from None
+    except (ValueError, RecursionError) as error:
+        raise PolicyError("policy", f"is not readable TOML ({error})", source=name) from None
     lines: dict[Keys, int] = {}
     table: Keys = ()
     seen: dict[Keys, int] = {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias, cast, final
 
 import msgspec
+import numpy as np
 from msgspec import Meta
 
 from slatewise.core.candidates import Candidates
@@ -21,13 +22,11 @@ from slatewise.core.columns import Kind
 from slatewise.core.document import Document, convert
 from slatewise.core.errors import PolicyError, RequestError, did_you_mean, nearest, shown
 from slatewise.core.request import Request, When
-from slatewise.core.rules import Rule
+from slatewise.core.rules import GIVEN, LONGEST_PAGE, Rule
 from slatewise.core.stage import Selector, Stage
+from slatewise.core.state import State
 
 LAYERS = ("score", "blend", "compose")
-GIVEN = ("item_id", "line")
-"""Columns that every candidate has."""
-
 StageTable: TypeAlias = Mapping[str, type[Stage]]
 Name: TypeAlias = Annotated[str, Meta(min_length=1)]
 Feature: TypeAlias = list[str] | str
@@ -48,7 +47,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     lines: Annotated[list[Name], Meta(min_length=1)]
     columns: dict[str, Kind]
     context: dict[str, Feature] = {}
-    slots: Annotated[int, Meta(ge=1, le=1000)] = 20
+    slots: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
 
 
 @final
@@ -71,7 +70,9 @@ class Policy:
         self._document = document or Document({}, "", {})
         self._check_head()
         self._check_rules()
-        for stage in self.stages:
+        for place, stage in enumerate(self.stages):
+            if any(stage.section == other.section for other in self.stages[:place]):
+                raise self.error(stage, (), "must stand in a policy once")
             self._check_segments(stage)
             stage.check(self)
         self._check_chain()
@@ -113,6 +114,9 @@ class Policy:
             PolicyError: Names the field, the rule and the value.
         """
         nowhere = Document({}, "", {})
+        for stage in stages:
+            if not isinstance(cast("object", stage), Stage):
+                raise PolicyError("policy", "must be made of stages", shown(stage))
         # A struct built in Python was not checked yet: what a file must keep to, it must too.
         checked = [
             convert(nowhere, stage.section.split("."), msgspec.to_builtins(stage), type(stage)) for stage in stages
@@ -162,20 +166,27 @@ class Policy:
             RequestError: Names the field, the rule and the value.
         """
         slots = self.head.slots if request.slots is None else request.slots
-        if slots < 1:
-            raise RequestError("slots", "must be >= 1", shown(slots))
+        if isinstance(cast("object", slots), bool) or not isinstance(cast("object", slots), int | np.integer):
+            raise RequestError("slots", "must be a whole number", shown(slots))
+        if not 1 <= slots <= LONGEST_PAGE:
+            raise RequestError("slots", "must be >= 1" if slots < 1 else f"must be <= {LONGEST_PAGE}", shown(slots))
+        if not isinstance(cast("object", request.context), Mapping):
+            raise RequestError("context", "must be a mapping", shown(request.context))
         for name, value in request.context.items():
             self._check_feature(name, value)
+        if request.state is not None and not isinstance(cast("object", request.state), State):
+            hint = "read a token with State.from_token(...)"
+            raise RequestError("state", "must be a State", type(request.state).__name__, hint)
         if not isinstance(cast("object", request.candidates), Candidates):
             got = type(request.candidates).__name__
             raise RequestError("candidates", "must be Candidates", got, "make them with Candidates.of(...)")
         candidates = request.candidates.conform(self.head.columns, self.head.lines)
-        return msgspec.structs.replace(request, candidates=candidates, slots=slots)
+        return msgspec.structs.replace(request, candidates=candidates, slots=int(slots))
 
     def _check_feature(self, name: str, value: object) -> None:
         allowed = self.head.context.get(name)
         if allowed is None:
-            hint = did_you_mean(name, self.head.context) or "the policy declares no `context`"
+            hint = did_you_mean(str(name), self.head.context) or "the policy declares no `context`"
             raise RequestError(f"context.{name}", "is no feature of the policy's `context`", hint=hint)
         if not isinstance(value, str):
             raise RequestError(f"context.{name}", "must be text", shown(value))
@@ -240,8 +251,9 @@ class Policy:
         have: dict[str, Kind] = dict(self.head.columns)
         writers = {name: stage.section for stage in reversed(self.stages) for name in stage.writes}
         for stage in self.stages:
-            for name, kind in stage.reads.items():
-                self._check_read(stage, name, kind, have, writers)
+            uses = [use for rule in stage.hard_rules for use in rule.uses]
+            for name, kind in (*stage.reads.items(), *uses):
+                self._check_read(stage, name, kind, {**have, "item_id": "key", "line": "key"}, writers)
             for name, kind in stage.writes.items():
                 if name in self.head.columns:
                     rule = f"writes `{name}`, which `columns` says candidates bring"
@@ -272,7 +284,8 @@ def _whens(stage: Stage) -> Iterator[When]:
 
 
 def _sections(document: Document, layer: str) -> Iterator[tuple[str, Any]]:
-    section = document.data.get(layer, {})
+    section: Any = document.data.get(layer)
+    section = {} if section is None else section
     if not isinstance(section, dict):
         raise document.error(PolicyError, (layer,), "must be a mapping of stages", shown(section))
     for verb, settings in cast("dict[str, Any]", section).items():

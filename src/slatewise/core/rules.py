@@ -25,8 +25,14 @@ from slatewise.core.errors import RequestError, shown
 UNIT = 1_000_000
 """Counts are whole numbers of millionths, so that weighted counts add and subtract without rounding."""
 
-MOST = 1_000_000_000.0
-"""Largest bound and largest weight of a row; sums of them stay whole numbers."""
+MOST = 100_000.0
+"""Largest bound and largest weight of a row: summed over groups, windows and rules they stay below 2 to the 63rd."""
+
+GIVEN = ("item_id", "line")
+"""Columns that every candidate has; they are keys."""
+
+LONGEST_PAGE = 1_000
+"""Most slots of a page."""
 
 
 class Between(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +49,7 @@ class Between(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 Match: TypeAlias = bool | int | str | list[str | int] | Between
 Priority: TypeAlias = Annotated[int, Meta(ge=0)] | Literal["contractual"]
-Slot: TypeAlias = Annotated[int, Meta(ge=1)]
+Slot: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
 Bound: TypeAlias = Annotated[float, Meta(ge=0, le=MOST)]
 
 
@@ -96,17 +102,17 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             yield f"rule {self.name!r} has `distinct` beside `per` or `weight`; it counts values, not rows"
 
     @property
+    def uses(self) -> tuple[tuple[str, Kind], ...]:
+        """Columns that the rule looks at, with the kind that each use asks for."""
+        matched: list[tuple[str, Kind]] = [(name, _kind_for(match)) for name, match in self.group.items()]
+        keys: list[tuple[str, Kind]] = [(name, "key?") for name in (self.per, self.distinct) if name is not None]
+        weights: list[tuple[str, Kind]] = [(name, "number") for name in (self.weight,) if name is not None]
+        return (*matched, *keys, *weights)
+
+    @property
     def reads(self) -> dict[str, Kind]:
-        """Columns that the rule looks at."""
-        kinds: dict[str, Kind] = {name: _kind_for(match) for name, match in self.group.items()}
-        for name in (self.per, self.distinct):
-            if name is not None:
-                kinds[name] = "key?"
-        if self.weight is not None:
-            kinds[self.weight] = "number"
-        kinds.pop("item_id", None)
-        kinds.pop("line", None)
-        return kinds
+        """Columns that candidates have to bring for the rule."""
+        return {name: kind for name, kind in self.uses if name not in GIVEN}
 
     def span(self, slots: int) -> tuple[int, int, int]:
         """Return (start, stop, width) of the windows, counted from 0, for a page of `slots`.
@@ -231,7 +237,7 @@ class Constraints:
             if outside.any():
                 row = int(outside.argmax())
                 where = f"candidates.{rule.weight}[{row}]"
-                text = f"must be from 0 to {MOST:.0e} to be the weight of rule {rule.name!r}"
+                text = f"must be from 0 to {MOST:g} to be the weight of rule {rule.name!r}"
                 raise RequestError(where, text, shown(float(weights[row])))
             self.units[:, place] = np.rint(weights * UNIT).astype(np.int64)
 

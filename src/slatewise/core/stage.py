@@ -91,8 +91,8 @@ class Selector(Stage, frozen=True):
     ) -> Codes:
         """Return at most `slots` distinct rows in serving order, of distinct items, under the constraints."""
 
-    def keep(self, slots: int) -> int:
-        """Return how many rows it passes on, at most, to a selector that follows; it is then asked for so many."""
+    def keep(self, slots: int) -> int | None:
+        """Return how many rows it passes on to a selector that follows; None if it passes all on without picking."""
         return slots
 
     def predecessors(self, candidates: Candidates) -> Codes:

@@ -105,7 +105,7 @@ def passed_over(
         own = position[page[slot]]
         _outlooks(rule, state, count, group, units, slot, own, here)
         for row in range(len(order)):
-            if row == own or is_waiting(link, row):
+            if items[order[row]] == items[page[slot]] or is_waiting(link, row):
                 continue
             _outlooks(rule, state, count, group, units, slot, row, there)
             first = _first_worse(here, there)

@@ -15,7 +15,7 @@ from numba import njit
 from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, SUPPLY, TIER, USED
 
 RULE, NEED = 0, 1
-MOST_FLOORS = 12
+MOST_FLOORS = 8
 """Floors that are looked at together in detail; of more, their needs are added up."""
 SPEAKERS = 8
 """Rows that serve the same floors, a rule on values among them, and that are looked at one by one."""

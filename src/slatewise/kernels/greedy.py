@@ -38,6 +38,9 @@ from slatewise.kernels.rules import (
 PATTERNS = 8
 """Sets of floors served for which the look at a slot remembers what follows."""
 
+FORESIGHT = 100_000
+"""Questions asked of rows for the sake of floors that rows may serve together; after that, needs are added up."""
+
 CHOSEN, LEAST, OWN = 0, 1, 2
 """Rows of `price`: what the rules are broken by with the best row so far, with a row of no group, with this row."""
 
@@ -124,12 +127,12 @@ def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, 
     chosen = price[CHOSEN]
     kind = np.empty(0, np.int32)
     tried = np.zeros((0, 0), np.bool_)
-    slot, deepest, asked = 0, 0, 0
+    slot, deepest, asked, foresight = 0, 0, 0, FORESIGHT
     descending = True
     while slot >= 0:
         row = -1
         if descending or asked < limit:
-            row, questions = _best_row(
+            row, questions, looks = _best_row(
                 rule,
                 state,
                 count,
@@ -138,7 +141,7 @@ def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, 
                 link,
                 committed,
                 floor,
-                most,
+                most if foresight > 0 else 1,
                 slot,
                 cost[slot],
                 kind,
@@ -146,8 +149,9 @@ def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, 
                 price,
                 note,
             )
+            foresight -= looks
             if not descending:
-                asked += questions
+                asked += questions + looks
         if row >= 0 and _less(chosen, best_cost):
             if not descending:
                 tried[slot, kind[row]] = True
@@ -185,7 +189,7 @@ def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, 
 def _best_row(
     rule, state, count, group, units, link, committed, floor, most, slot, floor_cost, kind, tried, price, note
 ):
-    """Return (row for the slot or -1, questions asked); `price[CHOSEN]` says what the rules are then broken by.
+    """Return (row for the slot or -1, questions asked, those asked for floors); `price[CHOSEN]` is what it breaks.
 
     Of the rows not yet tried, the one with the least cost, then the least crowding of floors, then the first in order.
     `floor_cost` is what the rules are broken by at least, and `note` is room to write in.
@@ -203,6 +207,7 @@ def _best_row(
     count_needs(rule, state, floor, slot)
     crowded = crowded_floors(rule, count, group, units, link, floor, slot, most)
     best, best_crowding, asked, met = -1, 0, 0, 0
+    looks = len(link) if crowded > 0 else 0
     for row in range(len(link)):
         asked += 1
         if is_waiting(link, row) or (len(kind) > 0 and tried[slot, kind[row]]):
@@ -231,14 +236,14 @@ def _best_row(
                 at = met - 1
                 patterns[at] = pattern
                 crowdings[at] = crowding(rule, count, group, units, link, floor[:crowded], slot, row, pattern, most)
-                asked += len(link)
+                looks += len(link)
             crowds = crowdings[at]
         if best < 0 or crowds < best_crowding or _less(cost, chosen):
             best, best_crowding = row, crowds
             chosen[:] = cost
             if crowds == 0 and not _less(floor_cost, cost):
                 break
-    return best, asked
+    return best, asked, looks
 
 
 @njit(cache=True, nogil=True)

@@ -291,6 +291,13 @@ def unavoidable(rule, group, units, one):
 
 @njit(cache=True, nogil=True)
 def is_waiting(link, row):
-    """Tell whether a row cannot be placed now: it is on the page, or the row before it in its queue is not."""
+    """Tell whether a row cannot be placed now: it is on the page, or a row before it in its queue is not.
+
+    A row before it may be used because another line placed its item; then the one before that counts.
+    """
+    if link[row, USED]:
+        return True
     before = link[row, AFTER]
-    return link[row, USED] or (before >= 0 and not link[before, USED])
+    while before >= 0 and link[before, USED]:
+        before = link[before, AFTER]
+    return before >= 0

@@ -7,6 +7,7 @@ with a request is a 4xx whose body names field, rule and value; bodies are measu
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -82,9 +83,13 @@ def serve(
     config = uvicorn.Config(
         application(feed, limits), host=host, port=port, log_level="warning", access_log=False, server_header=False
     )
-    listener = config.bind_socket()
+    try:
+        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise RequestError("serve", "must have an address that is free", f"{host}:{port} ({error.strerror})") from None
     address, chosen = listener.getsockname()[:2]
-    ready(f"serving policy {feed.policy.hash} on http://{address}:{chosen}")
+    shown_host = f"[{address}]" if ":" in address else address
+    ready(f"serving policy {feed.policy.hash} on http://{shown_host}:{chosen}")
     uvicorn.Server(config).run(sockets=[listener])
 
 

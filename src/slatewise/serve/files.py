@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from slatewise.core.errors import RequestError, SlatewiseError
+from slatewise.core.errors import RequestError
 from slatewise.serve.wire import Order, Wire
 
 FORMS = (".jsonl", ".ndjson", ".parquet")
@@ -68,14 +68,11 @@ def _form(path: Path) -> str:
 
 
 def _parquet(path: Path) -> Any:
-    try:
-        from pyarrow import ArrowInvalid, parquet
-    except ModuleNotFoundError:
-        hint = "pip install 'slatewise[parquet]'"
-        raise SlatewiseError("requests", "need pyarrow to be read from Parquet", str(path), hint) from None
+    from pyarrow import ArrowInvalid, parquet
+
     try:
         return parquet.ParquetFile(path)
-    except ArrowInvalid as error:
+    except (ArrowInvalid, OSError) as error:
         raise RequestError("requests", f"must be Parquet ({error})", str(path)) from None
 
 

@@ -53,7 +53,6 @@ class Wire:
         text = Annotated[str, Meta(max_length=limits.text)]
         fields = _fields(policy, limits)
         self._kinds, self._lines = policy.head.columns, policy.head.lines
-        self._limits = limits
         # Attributes are numbered, so that a column may have any name.
         self._names = {f"c{place}": name for place, name in enumerate(fields)}
         self.row = msgspec.defstruct(
@@ -68,7 +67,7 @@ class Wire:
         many = Meta(max_length=limits.candidates)
         self.columns = msgspec.defstruct(
             "CandidateColumns",
-            [(f"c{place}", Annotated[list[kind], many]) for place, kind in enumerate(fields.values())],
+            [_list_field(f"c{place}", kind, many) for place, kind in enumerate(fields.values())],
             rename=self._names,
             forbid_unknown_fields=True,
             frozen=True,
@@ -138,14 +137,15 @@ class Wire:
 
     def _candidates(self, sent: Any) -> Candidates:
         if not isinstance(sent, list):
-            data = {name: getter(sent) for name, getter in self._getters}
+            columns = ((name, getter(sent)) for name, getter in self._getters)
+            data = {name: values for name, values in columns if values is not None}
             return Candidates.of(data, kinds=self._kinds).conform(self._kinds, self._lines)
         data = {name: list(map(getter, sent)) for name, getter in self._getters}
         try:
             return Candidates.of(data, kinds=self._kinds).conform(self._kinds, self._lines)
         except RequestError as error:
             # Whoever sent rows is told of a row: candidates.line[3] is candidates[3].line to them.
-            where = re.sub(r"^candidates\.(\w+)\[(\d+)\]$", r"candidates[\2].\1", error.where)
+            where = re.sub(r"^candidates\.(.+)\[(\d+)\]$", r"candidates[\2].\1", error.where)
             raise RequestError(where, error.rule, error.got, error.hint) from None
 
     def _refusal(self, message: str, plain: Any) -> RequestError:
@@ -163,6 +163,11 @@ def _plain(body: bytes) -> Any:
 
 def _field(name: str, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
     return (name, kind, None) if type(None) in getattr(kind, "__args__", ()) else (name, kind)
+
+
+def _list_field(name: str, kind: Any, many: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
+    values = Annotated[list[kind], many]
+    return (name, Optional[values], None) if type(None) in getattr(kind, "__args__", ()) else (name, values)
 
 
 def _fields(policy: Policy, limits: Limits) -> dict[str, Any]:
