@@ -89,7 +89,7 @@ def policy() -> Policy:
         *(one() for one in PASSING),
         Calibrate(lines={"ads": Ratio(factor=1.4), "live": Ratio(factor=0.8)}),
         Weight(lines={"videos": 1.1}),
-        Merge(layout={"ads": Layout(first_slot=2)}),
+        Merge(layout={"ads": Layout(first_slot=2)}, depth=3),
         Constrain(rules=RULES),
         Solve(),
         lines=["posts", "videos", "live", "ads"],

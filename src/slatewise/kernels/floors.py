@@ -82,20 +82,23 @@ def shortage(rule, state, floor, most, length, into):
 
 @njit(cache=True, nogil=True)
 def crowded_floors(rule, count, group, units, link, floor, slot, most):
-    """Return how many floors, by their ends, would be left too few slots by a row in `slot` that serves none.
+    """Return (how many floors, by their ends, a row in `slot` that serves none would leave too few slots, tries made).
 
     Floors whose needs add up to no more than the slots left are safe. Where they add up to more, rows that serve
     several floors at once may still do; whether they do is tried out.
     """
-    total = 0
+    total, tries = 0, 0
     for last in range(len(floor)):
         total += floor[last, NEED]
         left = rule[floor[last, RULE], END] - slot
         if floor[last, NEED] == 0 or total <= left:
             continue
-        if total > left * most or not _coverable(rule, count, group, units, link, floor[: last + 1], left, -1):
-            return last + 1
-    return 0
+        if total > left * most:
+            return last + 1, tries
+        tries += 1
+        if not _coverable(rule, count, group, units, link, floor[: last + 1], left, -1):
+            return last + 1, tries
+    return 0, tries
 
 
 @njit(cache=True, nogil=True)

@@ -38,7 +38,7 @@ from slatewise.kernels.rules import (
 PATTERNS = 8
 """Sets of floors served for which the look at a slot remembers what follows."""
 
-FORESIGHT = 100_000
+FORESIGHT = 20_000
 """Questions asked of rows for the sake of floors that rows may serve together; after that, needs are added up."""
 
 CHOSEN, LEAST, OWN = 0, 1, 2
@@ -205,9 +205,9 @@ def _best_row(
             live[lively] = one
             lively += 1
     count_needs(rule, state, floor, slot)
-    crowded = crowded_floors(rule, count, group, units, link, floor, slot, most)
+    crowded, tries = crowded_floors(rule, count, group, units, link, floor, slot, most)
     best, best_crowding, asked, met = -1, 0, 0, 0
-    looks = len(link) if crowded > 0 else 0
+    looks = tries * len(link)
     for row in range(len(link)):
         asked += 1
         if is_waiting(link, row) or (len(kind) > 0 and tried[slot, kind[row]]):
