@@ -227,8 +227,13 @@ def _plan(policy: Policy) -> Iterator[tuple[Stage, Rulebook]]:
 
 def _narrow(run: _Run, picked: Codes) -> None:
     """Go on with the rows picked, and with every other nomination of their items."""
+    if not run.candidates.repeats:
+        run.candidates, run.rows = run.candidates.take(picked), run.rows[picked]
+        return
     items = run.candidates.items
-    others = np.isin(items, items[picked])
+    kept = np.zeros(items.max(initial=0) + 1, dtype=np.bool_)
+    kept[items[picked]] = True
+    others = kept[items]
     others[picked] = False
     rows = np.concatenate([picked, np.flatnonzero(others)])
     run.candidates, run.rows = run.candidates.take(rows), run.rows[rows]
@@ -248,10 +253,9 @@ def _unseen(request: Request) -> _Run:
 def _status(constraints: Constraints, picked: Codes, slots: int) -> Status:
     """Measure the page that is served, whoever made it."""
     amounts = audit.broken(picked, *constraints.arrays)
+    rules = constraints.book.rules
     relaxed = tuple(
-        Relaxation(rule.name, amount / UNIT)
-        for rule, amount in zip(constraints.book.rules, amounts.tolist(), strict=True)
-        if amount
+        Relaxation(rules[place].name, float(amounts[place]) / UNIT) for place in np.flatnonzero(amounts).tolist()
     )
     missing = slots - len(picked)
     held = _held(constraints, picked) if missing else ()

@@ -44,6 +44,7 @@ class Candidates:
         columns: Name to stored column; `line` is always among them.
         gaps: Names of columns with missing values.
         items: (n,) code of each row's item, >= 0; rows of one item share a code.
+        repeats: Whether some item may have several rows.
 
     Examples:
         >>> items = Candidates.of(item_id=["a", "b"], line=["posts", "ads"], score=[0.3, 0.9])
@@ -54,16 +55,17 @@ class Candidates:
         slatewise.core.errors.RequestError: candidates.score: must have 2 rows like item_id, got 1
     """
 
-    __slots__ = ("_conforms_to", "_rank", "columns", "gaps", "item_id", "items")
+    __slots__ = ("_conforms_to", "_rank", "columns", "gaps", "item_id", "items", "repeats")
 
     def __init__(
-        self, item_id: Sequence[Any], columns: Mapping[str, Column], gaps: frozenset[str], items: Codes
+        self, item_id: Sequence[Any], columns: Mapping[str, Column], gaps: frozenset[str], items: Codes, repeats: bool
     ) -> None:
         """Take columns that were checked before; `Candidates.of` is the way in from raw data."""
         self.item_id = item_id
         self.columns = columns
         self.gaps = gaps
         self.items = items
+        self.repeats = repeats
         self._rank: Codes | None = None
         self._conforms_to: tuple[object, object] = (None, None)
 
@@ -96,7 +98,11 @@ class Candidates:
             stored["line"] = _read_only(Keys(np.zeros(len(ids), dtype=np.int32), (ONLY_LINE,)))
         require_present("candidates.line", stored["line"])
         gaps = frozenset(name for name, column in stored.items() if absent(column).any())
-        candidates = cls(ids, stored, gaps, _item_codes(ids))
+        codes = dict(zip(ids, range(len(ids)), strict=True))
+        if len(codes) == len(ids):
+            return cls(ids, stored, gaps, np.arange(len(ids), dtype=np.int32), False)
+        items = np.array([codes[item] for item in ids], dtype=np.int32)
+        candidates = cls(ids, stored, gaps, items, True)
         _require_distinct(candidates)
         return candidates
 
@@ -158,7 +164,7 @@ class Candidates:
         for name, column in new.items():
             if type(column) is not np.ndarray or column.dtype != np.float64 or column.shape != self.items.shape:
                 _require_stored(name, column, len(self))
-        grown = Candidates(self.item_id, {**self.columns, **new}, self.gaps, self.items)
+        grown = Candidates(self.item_id, {**self.columns, **new}, self.gaps, self.items, self.repeats)
         grown._rank = self._rank
         return grown
 
@@ -167,7 +173,7 @@ class Candidates:
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
         ids = [self.item_id[row] for row in rows.tolist()]
-        return Candidates(ids, _Taken(self.columns, rows), self.gaps, self.items[rows])
+        return Candidates(ids, _Taken(self.columns, rows), self.gaps, self.items[rows], self.repeats)
 
     def conform(self, kinds: Mapping[str, Kind], lines: Sequence[str]) -> Candidates:
         """Return candidates whose declared columns have their declared kinds and whose line codes index `lines`.
@@ -211,8 +217,12 @@ class _Taken(Mapping[str, Column]):
         column = self._done.get(name)
         if column is None:
             whole = self._whole[name]
-            column = whole.take(self._rows) if isinstance(whole, (Keys, Embedding)) else whole[self._rows]
-            column = self._done[name] = _read_only(column)
+            if type(whole) is np.ndarray:
+                column = whole[self._rows]
+                column.flags.writeable = False
+            else:
+                column = _read_only(cast("Keys | Embedding", whole).take(self._rows))
+            self._done[name] = column
         return column
 
     def __iter__(self) -> Iterator[str]:
@@ -279,17 +289,8 @@ def _ids(values: Any) -> list[Any]:
     raise RequestError("candidates.item_id", "must be all text or all whole numbers", "both")
 
 
-def _item_codes(ids: list[Any]) -> Codes:
-    codes = dict(zip(ids, range(len(ids)), strict=True))
-    if len(codes) == len(ids):
-        return np.arange(len(ids), dtype=np.int32)
-    return np.array([codes[item] for item in ids], dtype=np.int32)
-
-
 def _require_distinct(candidates: Candidates) -> None:
     ids = candidates.item_id
-    if len(set(ids)) == len(ids):
-        return
     lines = candidates.key("line")
     first: dict[tuple[Any, int], int] = {}
     for row, pair in enumerate(zip(ids, lines.codes.tolist(), strict=True)):

@@ -11,7 +11,7 @@ after its end binds nothing. A rule is broken by as much as its windows are outs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, cast, final
+from typing import Annotated, Literal, TypeAlias, cast, final
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Codes, Flags, Keys, Kind
+from slatewise.core.columns import Codes, Flags, Kind
 from slatewise.core.errors import RequestError, shown
 
 UNIT = 1_000_000
@@ -223,12 +223,15 @@ class Constraints:
 
     def _fill(self, place: int, rule: Rule, candidates: Candidates) -> None:
         column = rule.per or rule.distinct
+        own = self.group[:, place]
         if column is not None:
             keys = candidates.key(column)
-            self.group[:, place] = keys.codes
+            own[:] = keys.codes
             self.sizes[place] = len(keys.names)
-        if rule.group:
-            self.group[:, place][~_members(rule.group, candidates)] = -1
+            if rule.group:
+                own[~_members(rule.group, candidates)] = -1
+        elif rule.group:
+            np.subtract(_members(rule.group, candidates), 1, out=own, dtype=np.int32)  # 0 inside, -1 outside
         if rule.per is not None and rule.at_least:
             self._keep_groups_at_hand(place)
         if rule.weight is not None:
@@ -281,11 +284,7 @@ def _matched(name: str, match: Match, candidates: Candidates) -> Flags:
         low = -np.inf if match.at_least is None else match.at_least
         high = np.inf if match.at_most is None else match.at_most
         return (numbers >= low) & (numbers <= high)
-    return _named(candidates.key(name), match if isinstance(match, list) else [match])
-
-
-def _named(keys: Keys, wanted: Sequence[Any]) -> Flags:
-    codes = [code for code, name in enumerate(keys.names) if name in wanted]
-    if len(codes) == 1:
-        return keys.codes == codes[0]
-    return np.isin(keys.codes, codes)
+    keys = candidates.key(name)
+    if isinstance(match, list):
+        return np.isin(keys.codes, [code for code, one in enumerate(keys.names) if one in match])
+    return keys.codes == keys.names.index(match) if match in keys.names else np.zeros(len(candidates), dtype=np.bool_)
