@@ -32,7 +32,7 @@ def publish(family: str, rows: list[Row]) -> None:
     (RESULTS / f"{family}.json").write_text(text + "\n")
 
 
-def fastest(*calls: Callable[[], Any], passes: int = 40, repeat: int = 25) -> list[float]:
+def fastest(*calls: Callable[[], Any], passes: int = 300, repeat: int = 25) -> list[float]:
     """Return the time of one call of each, in microseconds: the fastest of many short, interleaved passes.
 
     Other work on the machine only ever adds time, so the fastest pass says most about the code.
