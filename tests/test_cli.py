@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -151,3 +152,18 @@ def test_the_core_needs_no_edge_library():
         "assert not edge & set(sys.modules), edge & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_serve_says_where_it_listens_and_stops_when_asked():
+    with subprocess.Popen(
+        [sys.executable, "-m", "slatewise.cli", "serve", POLICY, "--port", "0"], stderr=subprocess.PIPE, text=True
+    ) as server:
+        told = server.stderr.readline()
+        url = told.split()[-1]
+        try:
+            assert httpx.get(f"{url}/healthz", timeout=30).json()["policy"] in told
+            busy = run("serve", POLICY, "--port", url.rsplit(":", 1)[1])
+            assert (busy.returncode, "must have an address that is free" in busy.stderr) == (1, True)
+        finally:
+            server.terminate()
+        assert server.wait(timeout=30) in (0, -15)
