@@ -129,6 +129,12 @@ def test_what_a_stage_adds_must_be_a_column(column, message):
         Candidates.of(item_id=["a", "b"]).with_columns({"score": column})
 
 
+def test_a_column_put_in_later_may_not_lack_what_it_must_have():
+    items = Candidates.of(item_id=["a", "b"], score=[1.0, 2.0]).conform({"score": "number"}, ["all"])
+    with pytest.raises(RequestError, match=r"candidates.score\[1\]: must have a value"):
+        items.with_columns({"score": np.array([1.0, np.nan])}).conform({"score": "number"}, ["all"])
+
+
 def test_a_mask_takes_the_rows_where_it_is_true():
     items = Candidates.of(item_id=["a", "b", "c"])
     assert items.take(np.array([False, True, True])).item_id == ["b", "c"]

@@ -42,7 +42,7 @@ class Candidates:
     Attributes:
         item_id: n ids, all text or all whole numbers; distinct within a line.
         columns: Name to stored column; `line` is always among them.
-        gaps: Names of columns with missing values.
+        gaps: Names of columns that may have missing values; of any other, no value is missing.
         items: (n,) code of each row's item, >= 0; rows of one item share a code.
         repeats: Whether some item may have several rows.
 
@@ -164,7 +164,7 @@ class Candidates:
         for name, column in new.items():
             if type(column) is not np.ndarray or column.dtype != np.float64 or column.shape != self.items.shape:
                 _require_stored(name, column, len(self))
-        grown = Candidates(self.item_id, {**self.columns, **new}, self.gaps, self.items, self.repeats)
+        grown = Candidates(self.item_id, {**self.columns, **new}, self.gaps | new.keys(), self.items, self.repeats)
         grown._rank = self._rank
         return grown
 
@@ -311,7 +311,7 @@ def _known_lines(own: Keys, lines: Sequence[str]) -> Keys:
     places = {name: code for code, name in enumerate(lines)}
     lookup = np.array([places.get(name, -1) for name in own.names], dtype=np.int32)
     codes = lookup[own.codes]
-    if len(places.keys() & own.names) < len(own.names) and codes.size and codes.min() < 0:
+    if codes.size and codes.min() < 0:
         row = int(codes.argmin())
         name = own.name(row)
         hint = did_you_mean(str(name), lines)
