@@ -156,15 +156,14 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Replay real visits to a news site, and leave a report."""
+    from rich.console import Console
+
     with refusals(as_json), extra("report"):
         from slatewise.demo import news
 
+        outcome = news.run(data, out, visits=visits, console=Console(stderr=True) if as_json else None)
         if as_json:
-            from rich.console import Console
-
-            _print_json(news.run(data, out, visits=visits, console=Console(stderr=True)))
-        else:
-            news.run(data, out, visits=visits)
+            _print_json(outcome)
 
 
 @contextmanager

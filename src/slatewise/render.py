@@ -12,13 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from slatewise.core.page import Page, Status
-from slatewise.core.policy import LAYERS, Policy
+from slatewise.core.policy import Policy
 from slatewise.core.rules import Between, Match, Rule
 from slatewise.core.stage import Annotator, Selector, Stage
 from slatewise.core.trace import Other, SlotTrace
 from slatewise.evaluate.replay import Summary
 
 _T = TypeVar("_T")
+
+RULE_NUMBERS = ("bound in slots", "on pages", "cost", "relaxed", "by", "kept short")
+"""Columns of what a rule did, in the order of a summary."""
 
 
 def page_table(page: Page) -> RenderableType:
@@ -91,10 +94,8 @@ def pipeline(policy: Policy) -> Text:
     text.append("candidates", style="bold")
     text.append(f"  lines {', '.join(head.lines)}\n", style="dim")
     text.append(f"  │  item_id, line, {given}\n")
-    for layer in LAYERS:
-        for stage in policy.stages:
-            if stage.section.startswith(f"{layer}."):
-                text.append_text(_stage(stage))
+    for stage in policy.stages:
+        text.append_text(_stage(stage))
     text.append("  ▼\n")
     text.append("page", style="bold")
     text.append(f"  {head.slots} slots", style="dim")
@@ -166,7 +167,7 @@ def summary_tables(summary: Summary) -> RenderableType:
     lines = _table("line", "slots", "share", numeric=("slots", "share"))
     for line in summary.lines:
         lines.add_row(Text(line.line), str(line.slots), f"{line.share:.1%}")
-    rules = _table("rule", "bound in slots", "on pages", "cost", "relaxed", "by", "kept short", numeric=RULE_NUMBERS)
+    rules = _table("rule", *RULE_NUMBERS, numeric=RULE_NUMBERS)
     for rule in summary.rules:
         counts = (rule.slots, rule.pages, number(rule.cost), rule.relaxed, number(rule.relaxed_by), rule.short)
         rules.add_row(Text(rule.rule), *map(str, counts))
@@ -178,9 +179,6 @@ def summary_tables(summary: Summary) -> RenderableType:
         f"time per page: half within {times.p50:.3g} ms, 99 % within {times.p99:.3g} ms",
     )
     return Group(head, lines, *([rules] if summary.rules else []))
-
-
-RULE_NUMBERS = ("bound in slots", "on pages", "cost", "relaxed", "by", "kept short")
 
 
 def progress(pages: Iterable[_T], total: int) -> Iterable[_T]:

@@ -55,17 +55,12 @@ def broken(
                 if at >= 0:
                     count[at] += units[page[slot], rule]
             if by_value[rule]:
-                total = np.count_nonzero(count) * _unit(units, rule)
+                total = np.count_nonzero(count) * units[page[start], rule]
                 amount[rule] += max(0, total - high) + max(0, low - total)
             else:
                 for total in count:
                     amount[rule] += max(0, total - high) + max(0, low - total)
     return amount
-
-
-@njit(cache=True, nogil=True)
-def _unit(units, rule):
-    return units[0, rule]
 
 
 @njit(cache=True, nogil=True)

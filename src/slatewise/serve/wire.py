@@ -57,7 +57,7 @@ class Wire:
         self._names = {f"c{place}": name for place, name in enumerate(fields)}
         self.row = msgspec.defstruct(
             "CandidateRow",
-            [_field(f"c{place}", kind) for place, kind in enumerate(fields.values())],
+            [_field(f"c{place}", kind, kind) for place, kind in enumerate(fields.values())],
             rename=self._names,
             forbid_unknown_fields=True,
             frozen=True,
@@ -67,7 +67,7 @@ class Wire:
         many = Meta(max_length=limits.candidates)
         self.columns = msgspec.defstruct(
             "CandidateColumns",
-            [_list_field(f"c{place}", kind, many) for place, kind in enumerate(fields.values())],
+            [_field(f"c{place}", kind, Annotated[list[kind], many]) for place, kind in enumerate(fields.values())],
             rename=self._names,
             forbid_unknown_fields=True,
             frozen=True,
@@ -136,14 +136,14 @@ class Wire:
         return Order(request, asked.trace)
 
     def _candidates(self, sent: Any) -> Candidates:
-        if not isinstance(sent, list):
-            columns = ((name, getter(sent)) for name, getter in self._getters)
-            data = {name: values for name, values in columns if values is not None}
-            return Candidates.of(data, kinds=self._kinds).conform(self._kinds, self._lines)
-        data = {name: list(map(getter, sent)) for name, getter in self._getters}
+        by_row = isinstance(sent, list)
+        columns = ((name, list(map(getter, sent)) if by_row else getter(sent)) for name, getter in self._getters)
+        data = {name: values for name, values in columns if values is not None}
         try:
             return Candidates.of(data, kinds=self._kinds).conform(self._kinds, self._lines)
         except RequestError as error:
+            if not by_row:
+                raise
             # Whoever sent rows is told of a row: candidates.line[3] is candidates[3].line to them.
             where = re.sub(r"^candidates\.(.+)\[(\d+)\]$", r"candidates[\2].\1", error.where)
             raise RequestError(where, error.rule, error.got, error.hint) from None
@@ -161,13 +161,9 @@ def _plain(body: bytes) -> Any:
         return None
 
 
-def _field(name: str, kind: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
-    return (name, kind, None) if type(None) in getattr(kind, "__args__", ()) else (name, kind)
-
-
-def _list_field(name: str, kind: Any, many: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
-    values = Annotated[list[kind], many]
-    return (name, Optional[values], None) if type(None) in getattr(kind, "__args__", ()) else (name, values)
+def _field(name: str, kind: Any, held: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
+    """Return a field that holds `held`; one whose values may be missing may be left out."""
+    return (name, Optional[held], None) if type(None) in getattr(kind, "__args__", ()) else (name, held)
 
 
 def _fields(policy: Policy, limits: Limits) -> dict[str, Any]:
