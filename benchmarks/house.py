@@ -32,9 +32,11 @@ from slatewise import (
     Weight,
 )
 from slatewise.core.columns import Kind, Numbers
-from slatewise.core.rules import Constraints
+from slatewise.core.constraints import Constraints
 from slatewise.core.stage import Annotator
 from slatewise.kernels import greedy
+from slatewise.methods import opening
+from slatewise.methods.opening import NO_PREFERENCE
 from slatewise.serve.wire import Wire
 
 ROWS, SLOTS, SEED = 300, 20, 11
@@ -94,7 +96,7 @@ def policy() -> Policy:
         Weight(lines={"videos": 1.1}),
         Merge(layout={"ads": Layout(first_slot=2)}, depth=3),
         Constrain(rules=RULES),
-        Solve(),
+        Solve(method="greedy"),
         lines=["posts", "videos", "live", "ads"],
         columns={"p_click": "number", "p_share": "number", "author": "key", "topic": "key", "local": "flag"},
         slots=SLOTS,
@@ -114,11 +116,15 @@ def pipeline() -> Row:
     real = greedy.fill
 
     def record(*arguments):
-        return answers.setdefault(arguments[-2], real(*arguments))
+        return answers.setdefault(arguments[3], real(*arguments))
 
-    with patch.object(greedy, "fill", record):
+    with patch.object(greedy, "fill", record), patch.object(opening, "fill", record):
         page = feed.compose(request)
-    with patch.object(greedy, "fill", lambda *arguments: answers[arguments[-2]]):
+
+    def recall(*arguments):
+        return answers[arguments[3]]
+
+    with patch.object(greedy, "fill", recall), patch.object(opening, "fill", recall):
         assert feed.compose(request).items == page.items
         around, arithmetic = fastest(lambda: feed.compose(request), numpy_glue(request))
     (whole,) = fastest(lambda: feed.compose(request))
@@ -156,7 +162,7 @@ def greedy_page() -> Row:
     order, free = items.descending(utility), Solve().predecessors(items)
     arrays = constraints.arrays
     ours, glued = fastest(
-        lambda: greedy.fill(order, *arrays, free, SLOTS, 100_000), lambda: first_fit(raw, raw["p_click"])
+        lambda: greedy.fill(order, arrays, free, SLOTS, 100_000, NO_PREFERENCE), lambda: first_fit(raw, raw["p_click"])
     )
     return Row(
         f"greedy page under six rules, n = {ROWS}, k = {SLOTS}",

@@ -28,7 +28,6 @@ from msgspec import inspect
 from ruamel.yaml import YAML
 
 import slatewise
-from slatewise.core.columns import LARGEST
 from slatewise.core.rules import Rule
 from slatewise.stages import STAGES
 
@@ -40,6 +39,8 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 LIKE_DOCTESTS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 FOLDERS = ("demo", "testing")
 """Parts of the package that the codemap names as a whole."""
+LARGEST = 1e9
+"""Numbers whose least value is beyond it, below zero, are said to be finite."""
 SECONDS = 300
 """For one command; the first one on a machine compiles the kernels."""
 
@@ -322,7 +323,7 @@ def _bounds(kind: Any) -> list[str]:
         if isinstance(one, inspect.StructType):
             continue
         low = getattr(one, "ge", None)
-        found += [] if low is None else ["finite"] if low == -LARGEST else [f"≥ {low:g}"]
+        found += [] if low is None else ["finite"] if low <= -LARGEST else [f"≥ {low:g}"]
         found += [f"> {one.gt:g}"] if getattr(one, "gt", None) is not None else []
         found += ["not empty"] if getattr(one, "min_length", None) else []
         found += [f"{value}" for value in getattr(one, "values", ())]

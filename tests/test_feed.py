@@ -1,6 +1,7 @@
 """The feed: a policy at work on requests."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -201,9 +202,9 @@ def test_a_session_never_sees_an_item_twice():
 @pytest.mark.parametrize(
     ("rules", "kind", "relaxed", "missing", "held"),
     [
-        ([Rule(name="r", at_most=5)], "feasible", {}, 1, ()),
+        ([Rule(name="r", at_most=5)], "optimal", {}, 1, ()),
         ([Rule(name="r", group={"line": "ads"}, at_most=0)], "relaxed", {"r": 2}, 1, ()),
-        ([Rule(name="r", group={"line": "ads"}, at_most=0, priority="contractual")], "feasible", {}, 3, ("r",)),
+        ([Rule(name="r", group={"line": "ads"}, at_most=0, priority="contractual")], "optimal", {}, 3, ("r",)),
         ([Rule(name="r", at_most=0, priority="contractual")], "empty", {}, 4, ("r",)),
     ],
 )
@@ -213,3 +214,54 @@ def test_statuses(rules, kind, relaxed, missing, held):
     status = Feed(policy).compose(Request(candidates=items, slots=4)).status
     assert (status.kind, status.missing, status.held) == (kind, missing, held)
     assert {one.rule: one.by for one in status.relaxed} == relaxed
+
+
+def test_windows_reach_across_the_end_of_a_page():
+    """Ida stands in the last slot of the first page: of four slots in a row, none of the next three is hers."""
+    apart = Rule(name="authors 4 apart", per="author", every=4, at_most=1)
+    local = Rule(name="a local every 5", group={"local": True}, every=5, at_least=1)
+    policy = Policy.of(
+        Constrain(rules=(apart, local)),
+        Solve(),
+        lines=["posts"],
+        columns={"utility": "number", "author": "key?", "local": "flag"},
+        slots=4,
+    )
+    authors = ["omar", "lea", None, "ida", "ida", "omar", None, None, "lea"]
+    items = Candidates.of(
+        item_id=[f"p{row}" for row in range(len(authors))],
+        author=authors,
+        utility=[9.0 - row for row in range(len(authors))],
+        local=[True] + [False] * 7 + [True],
+    )
+    feed = Feed(policy)
+    first = feed.compose(Request(candidates=items))
+    assert first.item_ids == ["p0", "p1", "p2", "p3"]
+    # p4, the worthiest left, is Ida's: not in slots 1 to 3. The last local stood five slots before slot 2, so slot 1 or
+    # slot 2 has to be local: p8, which costs least in slot 2.
+    after = State.from_token(first.state.token)
+    second = feed.compose(Request(candidates=items, state=after))
+    assert second.item_ids == ["p5", "p8", "p6", "p4"]
+    assert second.status.kind == "optimal"
+    alone = feed.compose(Request(candidates=items.take(list(range(4, 9)))))
+    assert alone.item_ids[0] == "p4"
+
+
+def test_costs_are_what_the_page_gains_without_the_rule():
+    """Ads of 10, 9 and 8, posts of 3 and 2, in three slots of exposure 1, second and third.
+
+    With one ad at most: 10, 3, 2. Without the rule: 10, 9, 8. The cap on posts does not bind.
+    """
+    second, third = 1 / math.log2(3), 1 / 2
+    rules = (
+        Rule(name="one ad", group={"line": "ads"}, at_most=1),
+        Rule(name="three posts", group={"line": "posts"}, at_most=3),
+    )
+    policy = Policy.of(Constrain(rules=rules), Solve(), lines=["ads", "posts"], columns={"utility": "number"}, slots=3)
+    items = Candidates.of(line=["ads"] * 3 + ["posts"] * 2, utility=[10.0, 9.0, 8.0, 3.0, 2.0])
+    one, posts = Feed(policy).costs(Request(candidates=items))
+    assert (one.rule, one.binds, one.relaxed) == ("one ad", True, 0)
+    assert one.lost == pytest.approx(6 * second + 6 * third)
+    # One more ad would be the 9 instead of the 3 in slot 2, and the 3 instead of the 2 in slot 3.
+    assert one.price == pytest.approx(6 * second + third, rel=0.2)
+    assert (posts.binds, posts.lost, posts.price) == (False, 0, 0)

@@ -59,6 +59,7 @@ def explain(
     policy: PolicyFile,
     request: RequestFile,
     slot: Annotated[int | None, typer.Option(help="Only this slot, from 1.", min=1)] = None,
+    costs: Annotated[bool, typer.Option("--costs", help="What each rule costs the page, instead.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say why each item stands where it stands."""
@@ -66,7 +67,12 @@ def explain(
     from slatewise.core.errors import RequestError
 
     with refusals(as_json):
-        page = _compose(_feed(policy), request, trace=True)
+        feed = _feed(policy)
+        if costs:
+            found = feed.costs(_order(feed, request).request)
+            _print_json(found) if as_json else _show(render.cost_table(found))
+            return
+        page = _compose(feed, request, trace=True)
         if slot is not None and slot > len(page.items):
             raise RequestError("slot", f"must be at most {len(page.items)}, the length of the page", str(slot))
         assert page.trace is not None
@@ -106,6 +112,7 @@ def replay(
     requests: Annotated[Path, typer.Argument(help="Requests: .jsonl or .parquet.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Write the pages here, as JSON lines.")] = None,
     threads: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    costs: Annotated[bool, typer.Option("--costs", help="Compose each page without each rule, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compose the pages of a file of requests and sum up what the lines and the rules did."""
@@ -119,9 +126,10 @@ def replay(
         feed = _feed(policy)
         tally = Tally(feed.policy)
         orders = (order.request for order in read_requests(requests, Wire(feed.policy)))
-        for page, seconds in render.progress(pages_of(feed, orders, threads=threads), count_requests(requests)):
-            tally.add(page, seconds)
-            write(page)
+        pages = pages_of(feed, orders, threads=threads, measure="costs" if costs else "pages")
+        for played in render.progress(pages, count_requests(requests)):
+            tally.add(*played)
+            write(played.page)
         summary = tally.summary()
         if as_json:
             _print_json(summary)

@@ -13,25 +13,27 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from math import fsum
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
 import numpy as np
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Codes
+from slatewise.core.columns import Codes, Keys, Kind
+from slatewise.core.constraints import UNIT, Constraints, Rulebook
 from slatewise.core.errors import RequestError, shown
-from slatewise.core.page import Page, PlacedItem, Relaxation, Status
+from slatewise.core.page import Page, PlacedItem, RuleCost
 from slatewise.core.policy import Policy, StageTable
+from slatewise.core.problem import Solution
 from slatewise.core.request import Request
-from slatewise.core.rules import UNIT, Constraints, Rule, Rulebook
+from slatewise.core.rules import Rule
 from slatewise.core.slate import Slate
 from slatewise.core.stage import Annotator, Selector, Stage
 from slatewise.core.state import State
 from slatewise.core.trace import Other, SlotTrace, Step, Trace
 from slatewise.kernels import audit
 from slatewise.stages import STAGES
+from slatewise.status import measured
 
 LOOK_AHEAD = "look-ahead"
 """Stands for the rule of a row that was held back for the sake of later slots as a whole."""
@@ -59,6 +61,15 @@ class _Annotated(NamedTuple):
     after: Candidates
 
 
+class _Chosen(NamedTuple):
+    """A request, and the rows chosen for it."""
+
+    request: Request
+    run: _Run
+    constraints: Constraints
+    solution: Solution
+
+
 @final
 class Feed:
     """Composes pages by a policy.
@@ -80,13 +91,18 @@ class Feed:
         ['a', 'c', 'b']
     """
 
-    __slots__ = ("_plan", "_terminal", "policy")
+    __slots__ = ("_plan", "_reach", "_remembered", "_terminal", "policy")
 
     def __init__(self, policy: Policy) -> None:
         """Take a checked policy."""
         self.policy = policy
         self._plan = tuple(_plan(policy))
         self._terminal = policy.selectors[-1]
+        rules = [rule for rule in policy.rules if rule.reach]
+        kinds: dict[str, Kind] = {**policy.head.columns, "item_id": "key", "line": "key"}
+        self._reach = max((rule.reach for rule in rules), default=0)
+        remembered: dict[str, Kind] = {name: kinds.get(name, kind) for rule in rules for name, kind in rule.uses}
+        self._remembered = remembered
 
     @classmethod
     def load(cls, path: str | Path, *, stages: StageTable = STAGES) -> Feed:
@@ -108,11 +124,36 @@ class Feed:
             RequestError: The request does not fit the policy; what can happen on an ordinary day (rules that
                 cannot all hold, too few candidates) is a status of the page instead.
         """
+        chosen = self._chosen(self.policy.admit(request), self._plan, trace)
+        return self._page(chosen, trace)
+
+    def costs(self, request: Request) -> tuple[RuleCost, ...]:
+        """Return what each rule costs the page: one page is composed without each rule that binds.
+
+        Raises:
+            RequestError: As `compose`.
+        """
         request = self.policy.admit(request)
+        chosen = self._chosen(request, self._plan)
+        solution, arrays = chosen.solution, chosen.constraints.arrays
+        binds, broken = audit.binding(solution.rows, arrays), audit.broken(solution.rows, arrays)
+        costs: list[RuleCost] = []
+        for place, rule in enumerate(chosen.constraints.book.rules):
+            lost = 0.0
+            if binds[place]:
+                plan = [(stage, book.without(rule.name)) for stage, book in self._plan]
+                lost = self._chosen(request, plan).solution.value - solution.value
+            price = None if solution.prices is None else float(solution.prices[place])
+            costs.append(RuleCost(rule.name, bool(binds[place]), lost, price, float(broken[place]) / UNIT))
+        return tuple(costs)
+
+    def _chosen(self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False) -> _Chosen:
+        """Run the stages on a request that was admitted."""
         slots = request.slots or 0
         run = _unseen(request)
+        past = request.state.past(self._remembered) if request.state is not None and self._reach else None
         constraints = None
-        for stage, book in self._plan:
+        for stage, book in plan:
             if isinstance(stage, Annotator):
                 before = run.candidates
                 run.candidates = before.with_columns(stage.annotate(before, request))
@@ -120,20 +161,20 @@ class Feed:
                     run.history.append(_Annotated(stage, run.rows, before, run.candidates))
             elif isinstance(stage, Selector):
                 if stage is self._terminal:
-                    constraints = Constraints(book, run.candidates, slots)
+                    constraints = Constraints(book, run.candidates, slots, past=past)
                     break
                 keep = stage.keep(slots)
                 if keep is not None:
-                    bound = Constraints(book, run.candidates, slots)
+                    bound = Constraints(book, run.candidates, slots, past=past)
                     picked = stage.select(run.candidates, keep, constraints=bound, request=request)
-                    _narrow(run, picked)
+                    _narrow(run, picked.rows)
         assert constraints is not None  # a policy ends with a selector
         utility = run.candidates.number(self._terminal.by)
         if not np.isfinite(utility).all():
             row = int((~np.isfinite(utility)).argmax())
             raise RequestError(f"candidates.{self._terminal.by}[{row}]", "must be finite", shown(float(utility[row])))
-        picked = self._terminal.select(run.candidates, slots, constraints=constraints, request=request)
-        return self._page(request, run, constraints, picked, trace)
+        solution = self._terminal.select(run.candidates, slots, constraints=constraints, request=request)
+        return _Chosen(request, run, constraints, solution)
 
     def warm(self) -> None:
         """Compile every kernel that the policy uses, by composing a page of made-up candidates."""
@@ -147,6 +188,7 @@ class Feed:
         columns = {name: made_up[kind.rstrip("?")] for name, kind in head.columns.items()}
         lines = [head.lines[0], head.lines[-1]]
         candidates = Candidates.of({"item_id": ["a", "b"], "line": lines, **columns}, kinds=head.columns)
+        self._terminal.warm()
         self.compose(Request(candidates=candidates), trace=True)
 
     def compose_many(self, requests: Iterable[Request], *, threads: int = 1, trace: bool = False) -> list[Page]:
@@ -161,8 +203,9 @@ class Feed:
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(partial(self.compose, trace=trace), requests))
 
-    def _page(self, request: Request, run: _Run, constraints: Constraints, picked: Codes, trace: bool) -> Page:
-        candidates = run.candidates
+    def _page(self, chosen: _Chosen, trace: bool) -> Page:
+        request, run, constraints, solution = chosen
+        candidates, picked = run.candidates, solution.rows
         utility = candidates.number(self._terminal.by)[picked].tolist()
         lines = candidates.key("line")
         items = tuple(
@@ -175,12 +218,22 @@ class Feed:
             request_id=request.id,
             slate=Slate(run.rows[picked]),
             items=items,
-            value=fsum(utility),
-            status=_status(constraints, picked, request.slots or 0),
+            value=solution.value,
+            status=measured(candidates, constraints, solution, request.slots or 0),
             policy=self.policy.hash,
-            state=(request.state or State()).after(item.item_id for item in items),
+            state=self._after(request.state or State(), candidates, picked),
             trace=self._trace(request, run, constraints, picked) if trace else None,
         )
+
+    def _after(self, state: State, candidates: Candidates, picked: Codes) -> State:
+        """Return what the session has seen after a page."""
+        items = [candidates.item_id[row] for row in picked.tolist()]
+        if not self._reach:
+            return state.after(items)
+        last = candidates.take(picked[max(len(picked) - self._reach, 0) :])
+        columns = [_plain(last, name) for name in self._remembered]
+        rows = [dict(zip(self._remembered, row, strict=True)) for row in zip(*columns, strict=True)]
+        return state.after(items, rows, reach=self._reach)
 
     def _trace(self, request: Request, run: _Run, constraints: Constraints, picked: Codes) -> Trace:
         candidates, by = run.candidates, self._terminal.by
@@ -189,7 +242,7 @@ class Feed:
             picked,
             utility.copy(),
             candidates.descending(utility),
-            *constraints.arrays,
+            constraints.arrays,
             self._terminal.predecessors(candidates),
         )
         steps = _steps(request, run, run.rows[picked])
@@ -215,6 +268,17 @@ class Feed:
             for slot, row in enumerate(picked.tolist())
         )
         return Trace(self.policy.hash, slots)
+
+
+def _plain(candidates: Candidates, name: str) -> list[Any]:
+    """Return a column as plain values, None where one is missing."""
+    match candidates.columns.get(name):
+        case Keys() as keys:
+            return [keys.name(row) for row in range(len(candidates))]
+        case np.ndarray() as values:
+            return [None if value != value else value for value in values.tolist()]
+        case _:
+            return list(candidates.item_id)
 
 
 def _plan(policy: Policy) -> Iterator[tuple[Stage, Rulebook]]:
@@ -248,32 +312,6 @@ def _unseen(request: Request) -> _Run:
     shown = set(request.state.shown)
     rows = rows[[item not in shown for item in candidates.item_id]]
     return _Run(candidates.take(rows), rows)
-
-
-def _status(constraints: Constraints, picked: Codes, slots: int) -> Status:
-    """Measure the page that is served, whoever made it."""
-    amounts = audit.broken(picked, *constraints.arrays)
-    rules = constraints.book.rules
-    relaxed = tuple(
-        Relaxation(rules[place].name, float(amounts[place]) / UNIT) for place in np.flatnonzero(amounts).tolist()
-    )
-    missing = slots - len(picked)
-    held = _held(constraints, picked) if missing else ()
-    kind = "relaxed" if relaxed else "feasible" if len(picked) else "empty"
-    return Status(kind, relaxed, missing, held)
-
-
-def _held(constraints: Constraints, picked: Codes) -> tuple[str, ...]:
-    """Return the contractual rules that one more row, whichever, would break."""
-    left = np.flatnonzero(~np.isin(constraints.items, constraints.items[picked]))
-    # Rows that are the same to every rule are held back by the same ones.
-    kinds = np.unique(np.hstack([constraints.group[left], constraints.units[left]]), axis=0, return_index=True)[1]
-    contractual = constraints.book.tier == 0
-    holding: set[int] = set()
-    for row in left[kinds].tolist():
-        longer = np.append(picked, np.int32(row))
-        holding.update(np.flatnonzero(audit.broken(longer, *constraints.arrays) * contractual).tolist())
-    return tuple(constraints.book.rules[place].name for place in sorted(holding))
 
 
 def _steps(request: Request, run: _Run, served: Codes) -> list[tuple[Step, ...]]:

@@ -11,7 +11,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from slatewise.core.page import Page, Status
+from slatewise.core.page import Page, RuleCost, Status
 from slatewise.core.policy import Policy
 from slatewise.core.rules import Between, Match, Rule
 from slatewise.core.stage import Annotator, Selector, Stage
@@ -20,8 +20,12 @@ from slatewise.evaluate.replay import Summary
 
 _T = TypeVar("_T")
 
-RULE_NUMBERS = ("bound in slots", "on pages", "cost", "relaxed", "by", "kept short")
-"""Columns of what a rule did, in the order of a summary."""
+HELD_BACK = ("bound in slots", "on pages", "cost")
+"""Columns of what a rule held back, slot by slot."""
+LOST = ("binds on pages", "value lost", "price")
+"""Columns of what a rule cost, page by page, if that was measured."""
+GAVE_WAY = ("relaxed", "by", "kept short")
+"""Columns of where a rule gave way or kept a page short."""
 
 
 def page_table(page: Page) -> RenderableType:
@@ -34,10 +38,14 @@ def page_table(page: Page) -> RenderableType:
 
 def status_line(status: Status, value: float) -> Text:
     """Return a page's status in one line."""
-    colour = {"feasible": "green", "relaxed": "yellow", "empty": "red"}[status.kind]
+    colour = {"optimal": "green", "feasible": "green", "relaxed": "yellow", "empty": "red"}[status.kind]
     text = Text.assemble((status.kind, f"bold {colour}"), f"  value {number(value)}")
+    if status.gap:
+        text.append(f", the best at most {status.gap:.2%} above")
     for one in status.relaxed:
         text.append(f"\n  rule '{one.rule}' gave way by {number(one.by)}", style="yellow")
+        if one.against:
+            text.append(f"; it collides with {', '.join(map(repr, one.against))}", style="yellow")
     if status.missing:
         why = f"; kept so by {', '.join(map(repr, status.held))}" if status.held else ""
         text.append(f"\n  {status.missing} slots not filled{why}", style="yellow")
@@ -86,6 +94,21 @@ def _held(other: Other | None) -> Text:
     )
 
 
+def cost_table(costs: Iterable[RuleCost]) -> RenderableType:
+    """Return what each rule costs a page."""
+    table = _table(
+        "rule", "binds", "value lost", "price", "gave way by", numeric=("value lost", "price", "gave way by")
+    )
+    for cost in costs:
+        binds = "yes" if cost.binds else ""
+        table.add_row(Text(cost.rule), binds, number(cost.lost), _known(cost.price), number(cost.relaxed))
+    return table
+
+
+def _known(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
 def pipeline(policy: Policy) -> Text:
     """Return the pipeline as a picture in text: each stage, what it reads and what it makes."""
     head = policy.head
@@ -131,7 +154,8 @@ def _words(rule: Rule) -> Iterator[str]:
     yield " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
     one = max(bound for _, bound in bounds if bound is not None) == 1
     rows = "row" if one else "rows"
-    yield f"distinct {rule.distinct}" if rule.distinct else f"of {rule.weight}" if rule.weight else rows
+    weighed = f"of {rule.weight}" if rule.weight else "of the exposure, for rows" if rule.exposure else rows
+    yield f"distinct {rule.distinct}" if rule.distinct else weighed
     for name, match in rule.group.items():
         yield _with(name, match, "is" if one else "are")
     if rule.per:
@@ -167,10 +191,14 @@ def summary_tables(summary: Summary) -> RenderableType:
     lines = _table("line", "slots", "share", numeric=("slots", "share"))
     for line in summary.lines:
         lines.add_row(Text(line.line), str(line.slots), f"{line.share:.1%}")
-    rules = _table("rule", *RULE_NUMBERS, numeric=RULE_NUMBERS)
+    lost = any(rule.lost is not None for rule in summary.rules)
+    names = (*HELD_BACK, *(LOST if lost else ()), *GAVE_WAY)
+    rules = _table("rule", *names, numeric=names)
     for rule in summary.rules:
-        counts = (rule.slots, rule.pages, number(rule.cost), rule.relaxed, number(rule.relaxed_by), rule.short)
-        rules.add_row(Text(rule.rule), *map(str, counts))
+        held = (str(rule.slots), str(rule.pages), number(rule.cost))
+        cost = (_known(rule.binds), _known(rule.lost), _known(rule.price)) if lost else ()
+        gave = (str(rule.relaxed), number(rule.relaxed_by), str(rule.short))
+        rules.add_row(Text(rule.rule), *held, *cost, *gave)
     statuses = ", ".join(f"{count} {kind}" for kind, count in summary.statuses.items())
     times = summary.times
     head = Text.assemble(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slatewise import Candidates, Constrain, Feed, Layout, Merge, Policy, Request, Rule, Solve
-from slatewise.core.rules import Constraints
+from slatewise.core.constraints import Constraints
 from slatewise.testing.checks import check_selector
 
 LAYOUT = {"ads": Layout(first_slot=2, min_gap=2, page_cap=3), "live": Layout(page_cap=1)}
@@ -31,7 +31,7 @@ def test_keeps_the_promises_of_a_selector(items, slots, seed):
 @given(queues(), st.integers(1, 12))
 def test_keeps_each_lines_own_order(items, slots):
     merge = Merge(layout=LAYOUT)
-    rows = merge.select(items, slots, constraints=Constraints(merge.hard_rules, items, slots))
+    rows = merge.select(items, slots, constraints=Constraints(merge.hard_rules, items, slots)).rows
     lines = items.key("line")
     for code in range(len(lines.names)):
         mine = [row for row in rows.tolist() if lines.codes[row] == code]
@@ -46,7 +46,7 @@ def test_keeps_each_lines_own_order(items, slots):
 def test_takes_the_best_head_that_the_layout_allows(items, slots):
     """A slow twin: slot by slot, over the heads of the lines."""
     merge = Merge(layout=LAYOUT)
-    rows = merge.select(items, slots, constraints=Constraints(merge.hard_rules, items, slots)).tolist()
+    rows = merge.select(items, slots, constraints=Constraints(merge.hard_rules, items, slots)).rows.tolist()
     lines = [items.key("line").name(row) for row in range(len(items))]
     waiting = {
         line: sorted(
@@ -83,7 +83,7 @@ def test_a_row_waits_for_the_whole_queue_before_it():
         score=[3.0, 2.0, 1.0, 1.0],
         utility=[1.0, 2.0, 5.0, 9.0],
     )
-    assert Merge().select(items, 3).tolist() == [3, 0, 2]
+    assert Merge().select(items, 3).rows.tolist() == [3, 0, 2]
 
 
 @pytest.mark.parametrize(("depth", "page"), [(None, ["p", "a"]), (1, [])])
@@ -110,9 +110,13 @@ def test_items_go_on_with_all_their_nominations():
 
 def test_ties_favour_no_line():
     items = Candidates.of(line=["ads", "posts"], score=[1.0, 1.0], utility=[1.0, 1.0])
-    firsts = [int(Merge().select(items, 1, request=Request(candidates=items, id=str(one)))[0]) for one in range(400)]
+    firsts = [
+        int(Merge().select(items, 1, request=Request(candidates=items, id=str(one))).rows[0]) for one in range(400)
+    ]
     assert 140 < sum(firsts) < 260
-    again = [int(Merge().select(items, 1, request=Request(candidates=items, id=str(one)))[0]) for one in range(400)]
+    again = [
+        int(Merge().select(items, 1, request=Request(candidates=items, id=str(one))).rows[0]) for one in range(400)
+    ]
     assert firsts == again
 
 
@@ -123,11 +127,11 @@ def test_an_item_of_two_lines_is_shown_once_and_blocks_neither():
         score=[3.0, 2.0, 1.0, 0.5],
         utility=[3.0, 2.0, 1.0, 0.5],
     )
-    assert Merge().select(items, 4).tolist() == [0, 2, 3]
+    assert Merge().select(items, 4).rows.tolist() == [0, 2, 3]
 
 
 def test_gaps_give_way_before_page_caps():
     items = Candidates.of(line=["ads"] * 3 + ["live"] * 3, score=[6.0, 5, 4, 3, 2, 1], utility=[6.0, 5, 4, 3, 2, 1])
     merge = Merge(layout={"ads": Layout(page_cap=1), "live": Layout(min_gap=2)})
-    rows = merge.select(items, 3, constraints=Constraints(merge.hard_rules, items, 3))
+    rows = merge.select(items, 3, constraints=Constraints(merge.hard_rules, items, 3)).rows
     assert rows.tolist() == [0, 3, 4]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 import oracles
 from slatewise import Candidates, Constrain, RequestError, Rule
-from slatewise.core.rules import Between, Constraints
+from slatewise.core.constraints import Constraints
+from slatewise.core.rules import Between
 from slatewise.kernels import audit
 from slatewise.testing.instances import instance
 
@@ -19,7 +20,7 @@ def test_counts_like_its_slow_twin(seed, length):
     one = instance(rng)
     page = rng.permutation(len(one.candidates))[:length].astype(np.int32)
     constraints = Constraints(one.rules, one.candidates, one.slots)
-    amounts = audit.broken(page, *constraints.arrays) / 1e6
+    amounts = audit.broken(page, constraints.arrays) / 1e6
     for rule, amount in zip(constraints.book.rules, amounts, strict=True):
         assert amount == pytest.approx(oracles.broken(msgspec.to_builtins(rule), one.data, page.tolist(), one.slots))
 
@@ -61,4 +62,21 @@ def test_weights_add_up_without_rounding():
     items = Candidates.of(size=[0.1] * 30)
     rule = Rule(name="r", weight="size", every=10, at_most=1)
     constraints = Constraints([rule], items, 30)
-    assert audit.broken(np.arange(30, dtype=np.int32), *constraints.arrays).tolist() == [0]
+    assert audit.broken(np.arange(30, dtype=np.int32), constraints.arrays).tolist() == [0]
+
+
+def test_the_page_before_counts_also_where_no_candidate_is_of_the_group():
+    """The last post met the floor for a window that reaches back to it."""
+    items, past = Candidates.of(line=["videos"]), Candidates.of(line=["videos", "posts"])
+    rule = Rule(name="r", group={"line": "posts"}, every=2, at_least=1)
+    constraints = Constraints([rule], items, 1, past=past)
+    assert audit.broken(np.zeros(1, np.int32), constraints.arrays).tolist() == [0]
+
+
+def test_a_page_that_adds_nothing_to_the_page_before_breaks_nothing():
+    """Two authors just shown are more than one and a half, and not the fault of a page without authors."""
+    items = Candidates.of(author=[None, None], kinds={"author": "key?"})
+    past = Candidates.of(author=["a", "b"])
+    rule = Rule(name="r", distinct="author", every=3, at_most=1.5)
+    constraints = Constraints([rule], items, 2, past=past)
+    assert audit.broken(np.arange(2, dtype=np.int32), constraints.arrays).tolist() == [0]

@@ -11,6 +11,7 @@ from jsonschema import Draft7Validator
 from slatewise import Candidates, Feed, Policy, PolicyError, Request, RequestError, Solve
 from slatewise.core.document import Document
 from slatewise.core.policy import Head
+from slatewise.core.problem import Solution
 from slatewise.schema import attributes, policy_schema
 from slatewise.stages import STAGES
 
@@ -137,7 +138,7 @@ def test_a_stage_of_ones_own_plugs_in():
         section = "compose.plain"
 
         def select(self, candidates, slots, *, constraints=None, request=None):
-            return candidates.descending(candidates.number(self.by))[:slots]
+            return Solution(candidates.descending(candidates.number(self.by))[:slots], value=0.0)
 
     policy = Policy.parse(
         Document.parse("{version: 1, lines: [a], columns: {utility: number}, compose: {plain: {}}}", "yaml"),

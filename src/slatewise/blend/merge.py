@@ -16,6 +16,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import fsum
 from typing import Annotated, ClassVar, final
 
 import msgspec
@@ -25,11 +26,14 @@ from numpy.typing import NDArray
 
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Kind
+from slatewise.core.constraints import Constraints
 from slatewise.core.policy import Policy
+from slatewise.core.problem import Solution
 from slatewise.core.request import Request
-from slatewise.core.rules import LONGEST_PAGE, Constraints, Rule
+from slatewise.core.rules import LONGEST_PAGE, Rule
 from slatewise.core.stage import Selector
 from slatewise.kernels import greedy, queues
+from slatewise.methods.opening import NO_PREFERENCE
 
 CAP, FIRST, GAP = 3, 2, 1
 """Priorities of the limits: gaps give way before first slots, and these before page caps."""
@@ -80,10 +84,10 @@ class Merge(Selector, frozen=True, kw_only=True):
         >>> items = Candidates.of(
         ...     line=["posts", "posts", "ads", "ads"], score=[3.0, 2.0, 9.0, 8.0], utility=[3.0, 2.0, 4.0, 3.5]
         ... )
-        >>> Merge().select(items, 4).tolist()
+        >>> Merge().select(items, 4).rows.tolist()
         [2, 3, 0, 1]
         >>> merge = Merge(layout={"ads": Layout(first_slot=2, min_gap=1)})
-        >>> merge.select(items, 4, constraints=Constraints(merge.hard_rules, items, 4)).tolist()
+        >>> merge.select(items, 4, constraints=Constraints(merge.hard_rules, items, 4)).rows.tolist()
         [0, 2, 1, 3]
     """
 
@@ -119,18 +123,19 @@ class Merge(Selector, frozen=True, kw_only=True):
         *,
         constraints: Constraints | None = None,
         request: Request | None = None,
-    ) -> Codes:
-        """Return min(slots, distinct items) rows in merged order."""
+    ) -> Solution:
+        """Return min(slots, distinct items) rows in merged order; nothing is proven of their worth."""
         if constraints is None:
             constraints = Constraints((), candidates, slots)
-        rows, _ = greedy.fill(
+        rows, _, least, _ = greedy.fill(
             self._preference(candidates, request or Request(candidates=candidates)),
-            *constraints.arrays,
+            constraints.arrays,
             self.predecessors(candidates),
             int(slots),
             0,
+            NO_PREFERENCE,
         )
-        return rows
+        return Solution(rows, fsum(candidates.number(self.by)[rows].tolist()), least=least)
 
     def predecessors(self, candidates: Candidates) -> Codes:
         """Return, for each row, the one before it in its line's queue; -1 for the head."""

@@ -10,7 +10,7 @@ from slatewise.core.slate import Slate
 from slatewise.core.state import State
 from slatewise.core.trace import Trace
 
-StatusKind: TypeAlias = Literal["feasible", "relaxed", "empty"]
+StatusKind: TypeAlias = Literal["optimal", "feasible", "relaxed", "empty"]
 
 
 class Relaxation(msgspec.Struct, frozen=True, gc=False):
@@ -19,26 +19,55 @@ class Relaxation(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         rule: Name of the rule.
         by: How far its windows are outside their bounds, summed; in rows, or in units of the rule's weight.
+        against: Rules with which it cannot hold on any page of this length; none if it cannot hold by itself, or if
+            the collision could not be found in little work.
     """
 
     rule: str
     by: float
+    against: tuple[str, ...] = ()
+
+
+class RuleCost(msgspec.Struct, frozen=True, gc=False):
+    """What a rule costs a page.
+
+    Attributes:
+        rule: Name of the rule.
+        binds: Whether some count of it stands at its bound on the page, or beyond.
+        lost: Value of the page without the rule minus that of the page with it; 0 if it does not bind. Exact where
+            both are optimal.
+        price: Utility that one unit more of all its bounds would be worth, by the method's prices; none if it has none.
+        relaxed: By how much it gave way.
+    """
+
+    rule: str
+    binds: bool
+    lost: float
+    price: float | None
+    relaxed: float
 
 
 class Status(msgspec.Struct, frozen=True):
     """How a page came out, measured on the page that is served.
 
     Attributes:
-        kind: `feasible` (every rule holds), `relaxed` (some rule gave way), or `empty` (no row).
+        kind: `optimal` (every rule holds, and it is proven that no such page is worth more), `feasible` (every rule
+            holds), `relaxed` (some rule gave way), or `empty` (no row).
         relaxed: The rules that gave way, most important first.
         missing: Slots asked for and not filled: too few candidates, or contractual rules forbade more.
         held: Contractual rules that kept the page short.
+        bound: What no page that is as long and breaks the rules as little is worth more than; none if unknown.
+        gap: By how much the page might be better, relative to its value; 0 if it is the best; none if unknown.
+        least: Whether it is proven that no page is longer, and none as long breaks the rules less.
     """
 
     kind: StatusKind
     relaxed: tuple[Relaxation, ...] = ()
     missing: int = 0
     held: tuple[str, ...] = ()
+    bound: float | None = None
+    gap: float | None = None
+    least: bool = False
 
 
 class PlacedItem(msgspec.Struct, frozen=True, gc=False):
@@ -63,7 +92,7 @@ class PageDocument(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         request_id: Name of the request.
         items: What is shown, first slot first.
-        value: Sum of the items' utilities.
+        value: What the last selector maximised: for `compose.solve`, utilities times exposure, bonuses and pairs.
         status: Whether the rules hold.
         probability: Probability that this page was chosen.
         policy: Content hash of the policy.
@@ -88,7 +117,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
         request_id: Name of the request.
         slate: Rows of the request's candidates in serving order.
         items: The same rows as people know them.
-        value: Sum of the items' utilities.
+        value: What the last selector maximised: for `compose.solve`, utilities times exposure, bonuses and pairs.
         status: Whether the rules hold.
         policy: Content hash of the policy.
         state: What the session has seen after this page; give it to the next request.

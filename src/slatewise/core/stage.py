@@ -16,8 +16,10 @@ import numpy as np
 
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Kind, Numbers
+from slatewise.core.constraints import Constraints
+from slatewise.core.problem import Solution
 from slatewise.core.request import Request
-from slatewise.core.rules import Constraints, Rule
+from slatewise.core.rules import Rule
 
 if TYPE_CHECKING:
     from slatewise.core.policy import Policy
@@ -88,12 +90,15 @@ class Selector(Stage, frozen=True):
         *,
         constraints: Constraints | None = None,
         request: Request | None = None,
-    ) -> Codes:
+    ) -> Solution:
         """Return at most `slots` distinct rows in serving order, of distinct items, under the constraints."""
 
     def keep(self, slots: int) -> int | None:
         """Return how many rows it passes on to a selector that follows; None if it passes all on without picking."""
         return slots
+
+    def warm(self) -> None:
+        """Compile what `select` may need and a request of made-up candidates may not reach."""
 
     def predecessors(self, candidates: Candidates) -> Codes:
         """Return, for each row, the row that has to be placed before it; -1 for none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from math import fsum
 from time import perf_counter
 
 import msgspec
@@ -86,11 +87,11 @@ class Replay:
         for arm, page in pages.items():
             self._note(arm, page.item_ids, visit)
             self.in_view[arm].append(len(set(page.item_ids) & set(visit.shown)))
-            self.values[arm].append(page.value)
+            self.values[arm].append(fsum(item.utility for item in page.items))
         for rule, feed in self.arms.without.items():
             page = feed.compose(request)
             self._note(rule, page.item_ids, visit)
-            self.values[rule].append(page.value)
+            self.values[rule].append(fsum(item.utility for item in page.items))
         self.showcase = exhibit(visit, len(self.arms.factors), nominations, pages, self.showcase)
 
     def _compose(self, arm: str, request: Request) -> Page:
@@ -99,7 +100,7 @@ class Replay:
         tally = self.tallies.get(arm)
         if tally is None:
             tally = self.tallies[arm] = Tally(feed.policy)
-            feed.compose(_arrived(request))  # the first page of a process compiles; it is not the time of a page
+            feed.warm()  # compiling is not the time of a page
         again = _arrived(request)
         start = perf_counter()
         feed.compose(again)

@@ -7,7 +7,10 @@ be as long as it likes. What rules did is read off the traces:
 * its *cost* is the utility of that row minus that of the row placed, summed over these slots. It is what the slot gave
   up at that moment: a row that is held back in slot 3 and stands in slot 4 costs the page nothing in the end, and one
   that is held back in five slots in a row counts five times. So costs tell rules apart, and do not add up to what the
-  page lost; for that, compare `value` with the page without rules.
+  page lost.
+
+What a page lost to a rule is known by composing it again without the rule (`Feed.costs`), which a replay does on
+request: it takes one more page for each rule that binds.
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from math import fsum
 from time import perf_counter
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from slatewise.core.page import Page
+from slatewise.core.page import Page, RuleCost
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.feed import Feed
@@ -54,6 +59,10 @@ class RuleEffect(msgspec.Struct, frozen=True):
         pages: Pages on which it bound at least once.
         rows: Different rows that it kept out, summed over pages.
         cost: Utility that these slots gave up, summed; in the policy's currency.
+        binds: Pages on which a count of it stood at its bound, or beyond; none unless costs were asked for.
+        lost: Value that pages lost to it, summed: without the rule minus with it; none unless costs were asked for.
+        price: Utility that one unit more of its bounds would be worth, by the method's prices, mean over the pages
+            that have prices; none if there was none.
         relaxed: Pages on which it gave way.
         relaxed_by: How far it was exceeded there, summed.
         short: Pages that it kept shorter than asked for.
@@ -64,6 +73,9 @@ class RuleEffect(msgspec.Struct, frozen=True):
     pages: int
     rows: int
     cost: float
+    binds: int | None
+    lost: float | None
+    price: float | None
     relaxed: int
     relaxed_by: float
     short: int
@@ -136,12 +148,15 @@ class Tally:
         self._relaxed_by: dict[str, float] = defaultdict(float)
         self._short: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
+        self._costs: dict[str, list[RuleCost]] = defaultdict(list)
         self._seconds = array("d")
         self._missing = 0
         self._value = 0.0
 
-    def add(self, page: Page, seconds: float) -> None:
+    def add(self, page: Page, seconds: float, costs: Iterable[RuleCost] = ()) -> None:
         """Count a page that took so long; without a trace, what its rules held back stays unknown."""
+        for cost in costs:
+            self._costs[cost.rule].append(cost)
         self._seconds.append(seconds)
         self._value += page.value
         self._missing += page.status.missing
@@ -173,12 +188,17 @@ class Tally:
         )
 
     def _effect(self, rule: str) -> RuleEffect:
+        costs = self._costs.get(rule, [])
+        prices = [cost.price for cost in costs if cost.price is not None]
         return RuleEffect(
             rule=rule,
             slots=self._bound[rule],
             pages=self._on_pages[rule],
             rows=self._rows[rule],
             cost=self._cost.get(rule, 0.0),
+            binds=sum(cost.binds for cost in costs) if costs else None,
+            lost=fsum(cost.lost for cost in costs) if costs else None,
+            price=fsum(prices) / len(prices) if prices else None,
             relaxed=self._relaxed[rule],
             relaxed_by=self._relaxed_by.get(rule, 0.0),
             short=self._short[rule],
@@ -192,16 +212,40 @@ def _times(seconds: array[float]) -> Times:
     return Times(p50, p90, p99, most)
 
 
-def replay(feed: Feed, requests: Iterable[Request], *, threads: int = 1) -> Iterator[tuple[Page, float]]:
-    """Yield the traced page of each request and the seconds it took, in the order of the requests."""
+class Played(NamedTuple):
+    """A page of a replay.
 
-    def timed(request: Request) -> tuple[Page, float]:
+    Attributes:
+        page: The page, traced.
+        seconds: How long it took.
+        costs: What its rules cost, if that was asked for.
+    """
+
+    page: Page
+    seconds: float
+    costs: tuple[RuleCost, ...]
+
+
+def replay(
+    feed: Feed, requests: Iterable[Request], *, threads: int = 1, measure: Literal["pages", "costs"] = "pages"
+) -> Iterator[Played]:
+    """Yield the page of each request, in the order of the requests.
+
+    Args:
+        feed: The policy at work.
+        requests: The requests.
+        threads: Threads.
+        measure: `costs` composes pages without each rule that binds, too.
+    """
+
+    def played(request: Request) -> Played:
         start = perf_counter()
         page = feed.compose(request, trace=True)
-        return page, perf_counter() - start
+        seconds = perf_counter() - start
+        return Played(page, seconds, feed.costs(request) if measure == "costs" else ())
 
     feed.warm()
     waiting = iter(requests)
     with ThreadPoolExecutor(threads) as pool:
         while batch := list(islice(waiting, BATCH)):
-            yield from pool.map(timed, batch) if threads > 1 else map(timed, batch)
+            yield from pool.map(played, batch) if threads > 1 else map(played, batch)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from slatewise.kernels.board import board_of
 from slatewise.kernels.rules import (
     DEFICIT,
     END,
     START,
     STOP,
-    board_of,
+    UNIT,
     is_waiting,
     outlook_with,
     outlook_without,
@@ -24,43 +27,61 @@ NO_RULE = -1
 
 
 @njit(cache=True, nogil=True)
-def broken(
-    page: NDArray[np.int32],
-    group: NDArray[np.int32],
-    units: NDArray[np.int64],
-    items: NDArray[np.int32],
-    bounds: NDArray[np.int64],
-    windows: NDArray[np.int64],
-    tier: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    by_value: NDArray[np.bool_],
-) -> NDArray[np.int64]:
+def broken(page: NDArray[np.int32], rules: Any) -> NDArray[np.int64]:
     """Return (R,) int64: how far the windows of each rule are outside its bounds on this page, summed.
 
     Counts every window afresh, and so is a check on whatever made the page. Cost: O(slots * width) per rule.
     """
-    rules = len(sizes)
-    amount = np.zeros(rules, np.int64)
-    for rule in range(rules):
-        start, stop = windows[rule, 0], min(windows[rule, 1], len(page))
+    return _counted(page, rules)[0]
+
+
+@njit(cache=True, nogil=True)
+def binding(page: NDArray[np.int32], rules: Any) -> NDArray[np.bool_]:
+    """Return (R,) bool: whether some count of each rule stands at one of its bounds, or beyond."""
+    return _counted(page, rules)[1]
+
+
+@njit(cache=True, nogil=True)
+def _counted(page, rules):
+    """Return (how far each rule is outside its bounds, whether some count of it stands at one, or beyond)."""
+    n, past = len(rules.items), len(rules.group) - len(rules.items)
+    shown = np.concatenate((np.arange(n, n + past).astype(np.int32), page))
+    amount = np.zeros(len(rules.sizes), np.int64)
+    at_bound = np.zeros(len(rules.sizes), np.bool_)
+    for one in range(len(rules.sizes)):
+        start, stop = past + rules.windows[one, 0], past + min(rules.windows[one, 1], len(page))
         if start >= stop:
             continue
-        width = min(windows[rule, 2], stop - start)
-        low, high = bounds[rule, 0], bounds[rule, 1]
-        count = np.zeros(sizes[rule], np.int64)
+        start -= min(past, rules.reach[one])
+        width = min(rules.windows[one, 2], stop - start)
+        share = _shares(rules.curve[one, start - past : stop - past]) if rules.curve[one, 0] >= 0 else None
+        low, high = rules.bounds[one]
+        count = np.zeros(rules.sizes[one], np.int64)
         for first in range(start, stop - width + 1):
             count[:] = 0
             for slot in range(first, first + width):
-                at = group[page[slot], rule]
+                at = rules.group[shown[slot], one]
                 if at >= 0:
-                    count[at] += units[page[slot], rule]
-            if by_value[rule]:
-                total = np.count_nonzero(count) * units[page[start], rule]
-                amount[rule] += max(0, total - high) + max(0, low - total)
+                    count[at] += rules.units[shown[slot], one] * (1 if share is None else share[slot - first])
+            if rules.by_value[one]:
+                total = np.count_nonzero(count) * UNIT
+                amount[one] += max(0, total - high) + max(0, low - total)
+                at_bound[one] = at_bound[one] or total >= high or 0 < low >= total
             else:
                 for total in count:
-                    amount[rule] += max(0, total - high) + max(0, low - total)
-    return amount
+                    amount[one] += max(0, total - high) + max(0, low - total)
+                    at_bound[one] = at_bound[one] or total >= high or 0 < low >= total
+    return amount, at_bound
+
+
+@njit(cache=True, nogil=True)
+def _shares(curve):
+    """Return the share of each slot in the exposure of a window, in whole millionths that add up to one."""
+    total = curve.sum()
+    upto = np.zeros(len(curve) + 1, np.int64)
+    if total > 0:
+        upto[1:] = np.round(UNIT * np.cumsum(curve) / total)
+    return np.diff(upto)
 
 
 @njit(cache=True, nogil=True)
@@ -68,14 +89,7 @@ def passed_over(
     page: NDArray[np.int32],
     utility: NDArray[np.float64],
     order: NDArray[np.int32],
-    group: NDArray[np.int32],
-    units: NDArray[np.int64],
-    items: NDArray[np.int32],
-    bounds: NDArray[np.int64],
-    windows: NDArray[np.int64],
-    tier: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    by_value: NDArray[np.bool_],
+    rules: Any,
     after: NDArray[np.int32],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Return per slot (row held back, rule that held it back, runner-up), -1 where there is none.
@@ -88,41 +102,43 @@ def passed_over(
     held = np.full(length, NO_ROW, np.int32)
     why = np.full(length, NO_RULE, np.int32)
     runner = np.full(length, NO_ROW, np.int32)
-    board = board_of(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length)
-    rule, state, count, group, units, link, placed, committed = board
+    board = board_of(order, rules, after, length)
+    rule, state, count, group, units, scale, _, link, placed, committed = board
+    past = len(placed) - length
     position = np.empty(len(order), np.int32)
     for row in range(len(order)):
         position[order[row]] = row
     here = np.empty(len(rule), np.int64)
     there = np.empty(len(rule), np.int64)
     for slot in range(length):
-        slide(rule, state, count, group, units, placed, slot, -1)
+        slide(rule, state, count, group, units, scale, placed, past + slot, -1)
         own = position[page[slot]]
-        _outlooks(rule, state, count, group, units, slot, own, here)
+        _outlooks(board, past + slot, own, here)
         for row in range(len(order)):
-            if items[order[row]] == items[page[slot]] or is_waiting(link, row):
+            if rules.items[order[row]] == rules.items[page[slot]] or is_waiting(link, row):
                 continue
-            _outlooks(rule, state, count, group, units, slot, row, there)
+            _outlooks(board, past + slot, row, there)
             first = _first_worse(here, there)
             worth_more = utility[order[row]] > utility[page[slot]]
             if worth_more and held[slot] < 0:
                 held[slot] = order[row]
-                why[slot] = first if first >= 0 else _floor_served(rule, state, group, slot, own, row)
+                why[slot] = first if first >= 0 else _floor_served(board, past + slot, own, row)
             elif first < 0 and not worth_more:
                 runner[slot] = order[row]
                 break
-        place(rule, state, count, group, units, link, placed, committed, slot, own)
+        place(rule, state, count, group, units, scale, link, placed, committed, past + slot, own)
     return held, why, runner
 
 
 @njit(cache=True, nogil=True)
-def _outlooks(rule, state, count, group, units, slot, row, into):
+def _outlooks(board, slot, row, into):
     """Write each rule's outlook with `row` in `slot`."""
+    rule, state, count, group, units, scale, room, _, _, _ = board
     for one in range(len(rule)):
         if group[row, one] >= 0:
-            into[one] = outlook_with(rule, state, count, group, units, one, slot, row)
+            into[one] = outlook_with(rule, state, count, group, units, scale, room, one, slot, row)
         else:
-            into[one] = outlook_without(rule, state, one, slot)
+            into[one] = outlook_without(rule, state, room, one, slot)
 
 
 @njit(cache=True, nogil=True)
@@ -134,8 +150,9 @@ def _first_worse(here, there):
 
 
 @njit(cache=True, nogil=True)
-def _floor_served(rule, state, group, slot, own, other):
+def _floor_served(board, slot, own, other):
     """Return the floor, still due, that the row in the slot serves and the other does not; the first to end."""
+    rule, state, group = board.rule, board.state, board.group
     best = NO_RULE
     for one in range(len(rule)):
         due = rule[one, START] <= slot < rule[one, STOP] and state[one, DEFICIT] > 0

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from slatewise.kernels.rules import BASE, DEFICIT, END, LOW, SEEN, START, STEP, SUPPLY, TIER, USED
+from slatewise.kernels.rules import BASE, DEFICIT, END, LOT, LOW, SEEN, START, STEP, SUPPLY, TIER, USED
 
 RULE, NEED = 0, 1
 MOST_FLOORS = 8
@@ -186,7 +186,7 @@ def _serve(rule, count, group, units, floor, needs, row):
         one = floor[at, RULE]
         if needs[at] > 0 and _serves(rule, count, group, one, row):
             needs[at] -= 1
-            count[rule[one, BASE] + group[row, one]] += units[row, one]
+            count[rule[one, BASE] + group[row, one]] += units[row, one] * rule[one, LOT]
 
 
 @njit(cache=True, nogil=True)

@@ -13,19 +13,20 @@ Cost: O(slots * n * R) for the first descent in the worst case; the first row th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from slatewise.kernels.board import board_of
 from slatewise.kernels.floors import count_needs, crowded_floors, crowding, floors_of, most_served, served, shortage
+from slatewise.kernels.kinds import kinds
 from slatewise.kernels.rules import (
-    AFTER,
     LOW,
     START,
     STOP,
     TIER,
-    TWIN,
-    board_of,
     is_waiting,
     lift,
     outlook_with,
@@ -48,51 +49,39 @@ CHOSEN, LEAST, OWN = 0, 1, 2
 @njit(cache=True, nogil=True)
 def fill(
     order: NDArray[np.int32],
-    group: NDArray[np.int32],
-    units: NDArray[np.int64],
-    items: NDArray[np.int32],
-    bounds: NDArray[np.int64],
-    windows: NDArray[np.int64],
-    tier: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    by_value: NDArray[np.bool_],
+    rules: Any,
     after: NDArray[np.int32],
     slots: int,
     limit: int,
-) -> tuple[NDArray[np.int32], bool]:
-    """Return (rows of the page, whether no other page breaks the rules less).
+    prefer: NDArray[np.int32],
+) -> tuple[NDArray[np.int32], NDArray[np.int64], bool, int]:
+    """Return (rows of the page, what it breaks per tier, whether no page is longer or breaks the rules less, looks).
 
     Args:
         order: (n,) int32, rows in order of preference.
-        group: (n, R) int32, group of a row under each rule, -1 for none.
-        units: (n, R) int64, what the row counts there.
-        items: (n,) int32, code of the row's item; a page shows an item once.
-        bounds: (R, 2) int64, lower and upper bound of each rule.
-        windows: (R, 3) int64, start, stop and width of its windows.
-        tier: (R,) int64, 0 for rules that never give way, then 1, 2, ... in descending importance.
-        sizes: (R,) int64, its number of groups.
-        by_value: (R,) bool, whether it counts distinct values.
+        rules: The rules, as `core.constraints.Arrays`.
         after: (n,) int32, row that has to be placed before this one, -1 for none.
         slots: Page size.
         limit: Questions asked of rows, after the first descent, before the search settles for what it has.
+        prefer: (slots, n) int32, rows in order of preference for each slot; (0, 0) if it is `order` for all.
     """
-    length = min(slots, _distinct(items))
+    length = min(slots, distinct(rules.items))
     proven = True
     asked = 0
     while length > 0:
-        page, complete, questions, deepest = _search(
-            order, group, units, items, bounds, windows, tier, sizes, by_value, after, length, limit - asked
-        )
+        page, cost, complete, questions, deepest = _search(order, rules, after, length, limit - asked, prefer)
         asked += questions
         if page[0] >= 0:
-            return order[page], proven and complete
+            return order[page], cost, proven and complete, asked
         proven = proven and complete
         length = length - 1 if complete else min(length - 1, deepest)
-    return np.empty(0, np.int32), proven
+    tiers = 1 + (rules.tier.max() if len(rules.tier) else 0)
+    return np.empty(0, np.int32), np.zeros(tiers, np.int64), proven, asked
 
 
 @njit(cache=True, nogil=True)
-def _distinct(items):
+def distinct(items):
+    """Return how many different items there are."""
     if len(items) == 0:
         return 0
     seen = np.zeros(items.max() + 1, np.bool_)
@@ -102,48 +91,45 @@ def _distinct(items):
 
 
 @njit(cache=True, nogil=True)
-def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length, limit):
-    """Return (best page or -1s, whether the search was complete, questions asked, deepest slot reached).
+def _search(order, rules, after, length, limit, prefer):
+    """Return (best page or -1s, what it breaks, whether all was searched, questions asked, deepest slot reached).
 
-    `cost[slot]` is what the rules are broken by at least, per tier, once the slots before `slot` are filled.
+    `least[slot]` is what the rules are broken by at least, per tier, once the slots before `slot` are filled.
     """
-    board = board_of(order, group, units, items, bounds, windows, tier, sizes, by_value, after, length)
-    rule, state, count, group, units, link, page, committed = board
-    n, tiers = len(order), len(committed)
+    board = board_of(order, rules, after, length)
+    rule, state, count, group, units, scale, room, link, page, committed = board
+    n, tiers, past = len(order), len(committed), len(page) - length
     best = np.full(length, -1, np.int32)
     best_cost = np.full(tiers, np.iinfo(np.int64).max, np.int64)
-    cost = np.zeros((length + 1, tiers), np.int64)
+    least = np.zeros((past + length + 1, tiers), np.int64)
     for one in range(len(rule)):
-        cost[0, rule[one, TIER]] += max(outlook_without(rule, state, one, -1), unavoidable(rule, group, units, one))
+        unmet = outlook_without(rule, state, room, one, past - 1)
+        least[past, rule[one, TIER]] += max(unmet, unavoidable(rule, group, units, one))
     floor = floors_of(rule)
-    most = most_served(floor, group)
+    most = most_served(floor, group[:n])
     price = np.zeros((3, tiers), np.int64)
     shortage(rule, state, floor, most, length, price[OWN])
-    if _less(cost[0], price[OWN]):
-        cost[0] = price[OWN]
-    if cost[0, 0] > 0:
-        return best, True, 0, 0  # no page of this length keeps the rules that never give way
+    if less(least[past], price[OWN]):
+        least[past] = price[OWN]
+    if least[past, 0] > 0:
+        return best, best_cost, True, 0, 0  # no page of this length keeps the rules that never give way
     note = np.zeros((max(len(rule), PATTERNS), 4), np.int64)
+    preferred = _renumbered(prefer, order)
     chosen = price[CHOSEN]
     kind = np.empty(0, np.int32)
     tried = np.zeros((0, 0), np.bool_)
-    slot, deepest, asked, foresight = 0, 0, 0, FORESIGHT
+    slot, deepest, asked, foresight = past, past, 0, FORESIGHT
     descending = True
-    while slot >= 0:
+    while slot >= past:
         row = -1
         if descending or asked < limit:
             row, questions, looks = _best_row(
-                rule,
-                state,
-                count,
-                group,
-                units,
-                link,
-                committed,
+                board,
                 floor,
                 most if foresight > 0 else 1,
                 slot,
-                cost[slot],
+                least[slot],
+                preferred[slot - past] if len(prefer) else preferred[0],
                 kind,
                 tried,
                 price,
@@ -152,54 +138,70 @@ def _search(order, group, units, items, bounds, windows, tier, sizes, by_value, 
             foresight -= looks
             if not descending:
                 asked += questions + looks
-        if row >= 0 and _less(chosen, best_cost):
+        if row >= 0 and less(chosen, best_cost):
             if not descending:
                 tried[slot, kind[row]] = True
-            place(rule, state, count, group, units, link, page, committed, slot, row)
+            place(rule, state, count, group, units, scale, link, page, committed, slot, row)
             slot += 1
-            cost[slot] = chosen
+            least[slot] = chosen
             deepest = max(deepest, slot)
-            if slot < length:
-                slide(rule, state, count, group, units, page, slot, -1)
+            if slot < len(page):
+                slide(rule, state, count, group, units, scale, page, slot, -1)
                 if not descending:
                     tried[slot] = False
                 continue
-            best[:] = page
+            best[:] = page[past:]
             best_cost[:] = chosen
-            if not best_cost.any() or not _less(cost[0], best_cost):
-                return best, True, asked, deepest
+            if not best_cost.any() or not less(least[past], best_cost):
+                return best, best_cost, True, asked, deepest - past
         else:
-            slide(rule, state, count, group, units, page, slot, 1)
+            slide(rule, state, count, group, units, scale, page, slot, 1)
         if descending:
             # The first descent is over without a perfect page: from here on, remember what was tried.
             descending = False
-            kind = _kinds(group, units, link)
-            tried = np.zeros((length, n), np.bool_)
-            for done in range(slot):
+            kind = kinds(group, units, link)
+            tried = np.zeros((len(page), n), np.bool_)
+            for done in range(past, slot):
                 tried[done, kind[page[done]]] = True
         if asked >= limit:
-            return best, False, asked, deepest
+            return best, best_cost, False, asked, deepest - past
         slot -= 1
-        if slot >= 0:
-            lift(rule, state, count, group, units, link, page, committed, slot)
-    return best, True, asked, deepest
+        if slot >= past:
+            lift(rule, state, count, group, units, scale, link, page, committed, slot)
+    return best, best_cost, True, asked, deepest - past
 
 
 @njit(cache=True, nogil=True)
-def _best_row(
-    rule, state, count, group, units, link, committed, floor, most, slot, floor_cost, kind, tried, price, note
-):
+def _renumbered(prefer, order):
+    """Return the preferred rows of each slot in the numbers of the board; for no preference, one row of all."""
+    n = len(order)
+    preferred = np.empty((max(len(prefer), 1), n), np.int32)
+    if len(prefer) == 0:
+        preferred[0] = np.arange(n)
+        return preferred
+    place_of = np.empty(n, np.int32)
+    for row in range(n):
+        place_of[order[row]] = row
+    for slot in range(len(prefer)):
+        for at in range(n):
+            preferred[slot, at] = place_of[prefer[slot, at]]
+    return preferred
+
+
+@njit(inline="always")
+def _best_row(board, floor, most, slot, floor_cost, preferred, kind, tried, price, note):
     """Return (row for the slot or -1, questions asked, those asked for floors); `price[CHOSEN]` is what it breaks.
 
-    Of the rows not yet tried, the one with the least cost, then the least crowding of floors, then the first in order.
+    Of the rows not yet tried, the one with the least cost, then the least crowding of floors, then the first preferred.
     `floor_cost` is what the rules are broken by at least, and `note` is room to write in.
     """
+    rule, state, count, group, units, scale, room, link, _, committed = board
     chosen, least, own = price[CHOSEN], price[LEAST], price[OWN]
     least[:] = committed
     idle, live, patterns, crowdings = note[:, 0], note[:, 1], note[:, 2], note[:, 3]
     lively = 0
     for one in range(len(rule)):
-        idle[one] = outlook_without(rule, state, one, slot)
+        idle[one] = outlook_without(rule, state, room, one, slot)
         least[rule[one, TIER]] += idle[one]
         if slot < rule[one, STOP] and (slot >= rule[one, START] or rule[one, LOW] > 0):
             live[lively] = one
@@ -208,7 +210,7 @@ def _best_row(
     crowded, tries = crowded_floors(rule, count, group, units, link, floor, slot, most)
     best, best_crowding, asked, met = -1, 0, 0, 0
     looks = tries * len(link)
-    for row in range(len(link)):
+    for row in preferred:
         asked += 1
         if is_waiting(link, row) or (len(kind) > 0 and tried[slot, kind[row]]):
             continue
@@ -216,14 +218,14 @@ def _best_row(
         for at in range(lively):
             one = live[at]
             if group[row, one] >= 0:
-                then = outlook_with(rule, state, count, group, units, one, slot, row)
+                then = outlook_with(rule, state, count, group, units, scale, room, one, slot, row)
                 if then != idle[one]:
                     if not changed:
                         own[:] = least
                         changed = True
                     own[rule[one, TIER]] += then - idle[one]
         cost = own if changed else least
-        if cost[0] > 0 or (best >= 0 and _less(chosen, cost)):
+        if cost[0] > 0 or (best >= 0 and less(chosen, cost)):
             continue
         crowds = 0
         if crowded > 0:
@@ -238,54 +240,16 @@ def _best_row(
                 crowdings[at] = crowding(rule, count, group, units, link, floor[:crowded], slot, row, pattern, most)
                 looks += len(link)
             crowds = crowdings[at]
-        if best < 0 or crowds < best_crowding or _less(cost, chosen):
+        if best < 0 or crowds < best_crowding or less(cost, chosen):
             best, best_crowding = row, crowds
             chosen[:] = cost
-            if crowds == 0 and not _less(floor_cost, cost):
+            if crowds == 0 and not less(floor_cost, cost):
                 break
     return best, asked, looks
 
 
 @njit(cache=True, nogil=True)
-def _kinds(group, units, link):
-    """Return the kind of each row: rows of one kind are the same to every rule, so only the best need be tried."""
-    n, rules = group.shape
-    kind = np.arange(n).astype(np.int32)
-    if link[:, AFTER].max() >= 0:
-        return kind  # in queues, rows differ by what they let through
-    size = 1
-    while size < 2 * n:
-        size *= 2
-    first = np.full(size, -1, np.int32)
-    for row in range(n):
-        code = np.int64(1469598103934665603)
-        for one in range(rules):
-            code = (code ^ group[row, one]) * np.int64(1099511628211)
-            if group[row, one] >= 0:
-                code = (code ^ units[row, one]) * np.int64(1099511628211)
-        at = (code ^ (code >> 32)) & (size - 1)
-        while first[at] >= 0 and not _alike(group, units, link, row, first[at]):
-            at = (at + 1) & (size - 1)
-        if first[at] < 0:
-            first[at] = row
-        kind[row] = first[at]
-    return kind
-
-
-@njit(cache=True, nogil=True)
-def _alike(group, units, link, row, other):
-    if link[row, TWIN] != row or link[other, TWIN] != other:
-        return False
-    for one in range(group.shape[1]):
-        if group[row, one] != group[other, one]:
-            return False
-        if group[row, one] >= 0 and units[row, one] != units[other, one]:
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _less(cost, other):
+def less(cost, other):
     """Tell whether `cost` is smaller, the most important tier first."""
     for tier in range(len(cost)):
         if cost[tier] != other[tier]:

@@ -1,0 +1,36 @@
+"""Exposure: how much each slot of a page is looked at, as a share of what the first is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+from msgspec import Meta
+
+from slatewise.core.columns import Numbers
+
+Curve: TypeAlias = (
+    Literal["flat", "log", "reciprocal"] | Annotated[list[Annotated[float, Meta(ge=0, le=1_000)]], Meta(min_length=1)]
+)
+"""`flat`: 1 everywhere; `log`: 1 / log2(1 + slot); `reciprocal`: 1 / slot; or numbers, the last for all that follow."""
+
+
+def exposure_of(curve: Curve, slots: int) -> Numbers:
+    """Return (slots,) float64: how much each slot is looked at.
+
+    References:
+        `log` is the discount of Järvelin & Kekäläinen (2002), "Cumulated gain-based evaluation of IR techniques".
+
+    >>> exposure_of("reciprocal", 4).tolist(), exposure_of([1, 0.5], 4).tolist()
+    ([1.0, 0.5, 0.3333333333333333, 0.25], [1.0, 0.5, 0.5, 0.5])
+    """
+    slot = np.arange(1, slots + 1)
+    match curve:
+        case "flat":
+            return np.ones(slots)
+        case "log":
+            return 1 / np.log2(1 + slot)
+        case "reciprocal":
+            return 1 / slot
+        case _:
+            return np.asarray(curve, dtype=np.float64)[np.minimum(slot, len(curve)) - 1]
