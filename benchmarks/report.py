@@ -21,14 +21,19 @@ class Row(NamedTuple):
     ok: bool
 
 
-def publish(family: str, rows: list[Row]) -> None:
-    """Print the rows and write them to `results/<family>.json`."""
+def show(rows: list[Row]) -> None:
+    """Print the rows."""
     widths = [max(len(str(row[field])) for row in rows) for field in range(4)]
     for row in rows:
         cells = "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=False))
         print(f"{cells}  {'ok' if row.ok else 'short'}")
+
+
+def publish(family: str, rows: list[Row]) -> None:
+    """Print the rows and write them to `results/<family>.json`."""
+    show(rows)
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps([row._asdict() for row in rows], indent=2, ensure_ascii=False)
+    text = json.dumps([{**row._asdict(), "ok": bool(row.ok)} for row in rows], indent=2, ensure_ascii=False)
     (RESULTS / f"{family}.json").write_text(text + "\n")
 
 
