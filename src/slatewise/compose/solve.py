@@ -120,7 +120,7 @@ class Solve(Selector, frozen=True, kw_only=True):
     exposure: Curve = "log"
     bonus: tuple[Bonus, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    deadline_ms: Annotated[float, Meta(ge=0, le=1_000_000)] = 5.0
+    deadline_ms: Annotated[float, Meta(ge=0, le=1_000_000)] = 10.0
 
     @property
     def reads(self) -> Mapping[str, Kind]:

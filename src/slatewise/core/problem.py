@@ -70,7 +70,7 @@ class PageProblem:
     constraints: Constraints
     extra: Numbers | None = None
     pairs: Pairs = field(default_factory=lambda: Pairs.none(0))
-    deadline_ms: float = 5.0
+    deadline_ms: float = 10.0
 
     @property
     def slots(self) -> int:

@@ -16,7 +16,10 @@ from slatewise.kernels import dual, exact, swap, windows
 from slatewise.kernels.greedy import fill
 from slatewise.kernels.rules import LOW
 
-FIRST_FILL = 1_000
+FILL_LOOKS = 2
+"""Looks of the greedy search that count as one: they are quick."""
+
+FIRST_FILL = 500
 """Looks of the greedy start at rules that collide; what remains open then is asked of prices."""
 
 LIKELY = 3
@@ -189,7 +192,9 @@ def filled(problem: PageProblem, looks: int = FIRST_FILL) -> Filled:
     order, looks = problem.order, min(looks, problem.looks)
     prefer = NO_PREFERENCE if problem.extra is None else ranked(problem.worth, order)
     free = np.full(len(order), -1, np.int32)
-    rows, cost, least, asked = fill(order, problem.constraints.arrays, free, problem.slots, looks, prefer)
+    limit = FILL_LOOKS * looks
+    rows, cost, least, asked = fill(order, problem.constraints.arrays, free, problem.slots, limit, prefer)
+    asked //= FILL_LOOKS
     return Filled(rows, cost, least, problem.looks - asked)
 
 

@@ -69,7 +69,7 @@ class Instance(NamedTuple):
         """The rules, bound."""
         return Constraints(self.rules, self.candidates, self.slots, past=self.shown)
 
-    def problem(self, deadline_ms: float = 5.0) -> PageProblem:
+    def problem(self, deadline_ms: float = 10.0) -> PageProblem:
         """Return what a method is to solve."""
         stage = Solve(exposure=self.exposure, bonus=self.bonus, pairs=self.pairs, deadline_ms=deadline_ms)
         return stage.problem(self.candidates, self.constraints)
