@@ -28,7 +28,7 @@ from slatewise.testing.planted import feasible, infeasible
 SEED = 20_000
 PROCESSES = 2
 FEASIBLE, INFEASIBLE, FEEDS, TIMED, MIXED, RACED, PAIRED = 100_000, 2_000, 200, 500, 40, 40, 1_000
-BUDGET_S = 40.0
+BUDGET_S = 90.0
 """Longest that one method may take over the feasible instances, in each process."""
 PATIENCE_MS = 1_000.0
 """Work allowed where it is the answer that counts."""

@@ -230,8 +230,8 @@ class Feed:
         items = [candidates.item_id[row] for row in picked.tolist()]
         if not self._reach:
             return state.after(items)
-        last = candidates.take(picked[max(len(picked) - self._reach, 0) :])
-        columns = [_plain(last, name) for name in self._remembered]
+        last = picked[max(len(picked) - self._reach, 0) :].tolist()
+        columns = [_plain(candidates, name, last) for name in self._remembered]
         rows = [dict(zip(self._remembered, row, strict=True)) for row in zip(*columns, strict=True)]
         return state.after(items, rows, reach=self._reach)
 
@@ -270,15 +270,15 @@ class Feed:
         return Trace(self.policy.hash, slots)
 
 
-def _plain(candidates: Candidates, name: str) -> list[Any]:
-    """Return a column as plain values, None where one is missing."""
+def _plain(candidates: Candidates, name: str, rows: list[int]) -> list[Any]:
+    """Return a column of some rows as plain values, None where one is missing."""
     match candidates.columns.get(name):
         case Keys() as keys:
-            return [keys.name(row) for row in range(len(candidates))]
+            return [keys.name(row) for row in rows]
         case np.ndarray() as values:
-            return [None if value != value else value for value in values.tolist()]
+            return [None if value != value else value for value in (values[row].item() for row in rows)]
         case _:
-            return list(candidates.item_id)
+            return [candidates.item_id[row] for row in rows]
 
 
 def _plan(policy: Policy) -> Iterator[tuple[Stage, Rulebook]]:
