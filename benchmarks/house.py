@@ -27,7 +27,6 @@ from slatewise import (
     Policy,
     Ratio,
     Request,
-    Rule,
     Solve,
     Weight,
 )
@@ -38,16 +37,9 @@ from slatewise.kernels import greedy
 from slatewise.methods import opening
 from slatewise.methods.opening import NO_PREFERENCE
 from slatewise.serve.wire import Wire
+from slatewise.testing.families import FEED_RULES
 
 ROWS, SLOTS, SEED = 300, 20, 11
-RULES = (
-    Rule(name="ad load", group={"line": "ads"}, first=10, at_most=2),
-    Rule(name="ads apart", group={"line": "ads"}, every=2, at_most=1),
-    Rule(name="one local", group={"local": True}, at_least=1),
-    Rule(name="authors apart", per="author", every=4, at_most=1),
-    Rule(name="live early", group={"line": "live"}, first=8, at_least=1),
-    Rule(name="topics", distinct="topic", first=10, at_least=3),
-)
 
 
 class Passing(Annotator, frozen=True, kw_only=True):
@@ -95,7 +87,7 @@ def policy() -> Policy:
         Calibrate(lines={"ads": Ratio(factor=1.4), "live": Ratio(factor=0.8)}),
         Weight(lines={"videos": 1.1}),
         Merge(layout={"ads": Layout(first_slot=2)}, depth=3),
-        Constrain(rules=RULES),
+        Constrain(rules=FEED_RULES),
         Solve(method="greedy"),
         lines=["posts", "videos", "live", "ads"],
         columns={"p_click": "number", "p_share": "number", "author": "key", "topic": "key", "local": "flag"},
@@ -158,7 +150,7 @@ def greedy_page() -> Row:
     raw = columns()
     items = Candidates.of(raw, kinds=policy().head.columns)
     utility = items.number("p_click")
-    constraints = Constraints(RULES, items, SLOTS)
+    constraints = Constraints(FEED_RULES, items, SLOTS)
     order, free = items.descending(utility), Solve().predecessors(items)
     arrays = constraints.arrays
     ours, glued = fastest(

@@ -11,6 +11,8 @@ References:
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 
 from slatewise.core.candidates import Candidates
@@ -37,8 +39,8 @@ def measured(candidates: Candidates, constraints: Constraints, solution: Solutio
     relaxed = _relaxed(candidates, constraints, len(picked), amounts) if amounts.any() else ()
     held = _held(constraints, picked) if missing else ()
     kind = "empty" if not len(picked) else "relaxed" if relaxed else "optimal" if solution.is_proven else "feasible"
-    known = bool(np.isfinite(solution.bound) and np.isfinite(solution.gap))
-    bound, gap = (solution.bound, solution.gap) if known else (None, None)
+    gap = solution.gap
+    bound, gap = (solution.bound, gap) if isfinite(gap) else (None, None)
     return Status(kind, relaxed, missing, held, bound, gap, solution.least)
 
 

@@ -12,7 +12,7 @@ possible. A method returns such a page as it finds, and what it can prove of it:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import fsum
+from math import fsum, isfinite
 from typing import final
 
 import numpy as np
@@ -124,7 +124,7 @@ class Solution:
     @property
     def gap(self) -> float:
         """By how much the page might be better, relative to its value; 0 within rounding."""
-        if not np.isfinite(self.bound):
+        if not isfinite(self.bound):
             return np.inf
         missing = self.bound - self.value
         scale = max(abs(self.value), abs(self.bound))

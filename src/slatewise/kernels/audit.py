@@ -54,7 +54,7 @@ def _counted(page, rules):
             continue
         start -= min(past, rules.reach[one])
         width = min(rules.windows[one, 2], stop - start)
-        share = _shares(rules.curve[one, start - past : stop - past]) if rules.curve[one, 0] >= 0 else None
+        share = shares(rules.curve[one, start - past : stop - past]) if rules.curve[one, 0] >= 0 else None
         low, high = rules.bounds[one]
         count = np.zeros(rules.sizes[one], np.int64)
         for first in range(start, stop - width + 1):
@@ -75,7 +75,7 @@ def _counted(page, rules):
 
 
 @njit(cache=True, nogil=True)
-def _shares(curve):
+def shares(curve):
     """Return the share of each slot in the exposure of a window, in whole millionths that add up to one."""
     total = curve.sum()
     upto = np.zeros(len(curve) + 1, np.int64)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from slatewise.core.columns import Codes
 from slatewise.core.constraints import Arrays
 from slatewise.core.problem import PageProblem
-from slatewise.kernels.audit import _shares as shares  # shares are rounded as they are counted
+from slatewise.kernels.audit import shares  # rounded as they are counted
 
 
 def windows_of(arrays: Arrays, rule: int, length: int) -> NDArray[np.int64]:

@@ -20,6 +20,15 @@ from slatewise.testing.instances import LINES, Instance
 Family: TypeAlias = Callable[[np.random.Generator, int | None, int | None], Instance]
 
 FEED_LINES = ("posts", "videos", "live", "ads")
+FEED_RULES = (
+    Rule(name="ad load", group={"line": "ads"}, first=10, at_most=2),
+    Rule(name="ads apart", group={"line": "ads"}, every=2, at_most=1),
+    Rule(name="one local", group={"local": True}, at_least=1),
+    Rule(name="authors apart", per="author", every=4, at_most=1),
+    Rule(name="live early", group={"line": "live"}, first=8, at_least=1),
+    Rule(name="topics", distinct="topic", first=10, at_least=3),
+)
+"""Caps, gaps and floors of a feed, authors apart, several topics."""
 
 
 def draw(family: str, seed: int, *, n: int | None = None, k: int | None = None) -> Instance:
@@ -194,15 +203,7 @@ def feed(rng: np.random.Generator, n: int | None = None, k: int | None = None) -
         "utility": rng.beta(2, 20, n) * [lift[one] for one in line],
         "local": rng.random(n) < 0.05,
     }
-    rules = (
-        Rule(name="ad load", group={"line": "ads"}, first=10, at_most=2),
-        Rule(name="ads apart", group={"line": "ads"}, every=2, at_most=1),
-        Rule(name="one local", group={"local": True}, at_least=1),
-        Rule(name="authors apart", per="author", every=4, at_most=1),
-        Rule(name="live early", group={"line": "live"}, first=8, at_least=1),
-        Rule(name="topics", distinct="topic", first=10, at_least=3),
-    )
-    return Instance(data, rules, k)
+    return Instance(data, FEED_RULES, k)
 
 
 def large(rng: np.random.Generator, n: int | None = None, k: int | None = None) -> Instance:
