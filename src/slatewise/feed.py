@@ -181,6 +181,7 @@ class Feed:
         made_up: dict[str, Any] = {
             "number": [0.5, 0.25],
             "key": ["a", "b"],
+            "keys": [["a", "b"], ["b"]],
             "flag": [True, False],
             "embedding": [[1.0], [0.5]],
         }

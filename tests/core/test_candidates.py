@@ -6,6 +6,8 @@ import pyarrow
 import pytest
 
 from slatewise import Candidates, Embedding, EmbeddingTable, RequestError
+from slatewise.core.columns import KeyLists, Keys
+from slatewise.core.raw import guess
 
 RAW = {
     "item_id": ["a", "b", "c"],
@@ -67,6 +69,24 @@ def test_every_source_gives_the_same_columns(data, kinds):
         ({"item_id": ["a", None]}, r"candidates.item_id\[1\]: must be text or a whole number, got None"),
         ({"line": ["posts", "add"]}, r"candidates.line\[1\]: must be a line of the policy, got 'add'; .* 'ads'"),
         ({"line": ["posts", None]}, r"candidates.line\[1\]: must have a value"),
+        ({"tags": [["x"], []]}, r"candidates.tags\[1\]: must have at least one key, got none; .* \('keys\?'\)"),
+        ({"tags": [["x"], None]}, r"candidates.tags\[1\]: must have at least one key"),
+        ({"tags": [["x"], ["y", None]]}, r"candidates.tags\[1\]\[1\]: must be text or a whole number, got none"),
+        ({"tags": [["x"], ["y", True]]}, r"candidates.tags\[1\]\[1\]: must be text or a whole number, got True"),
+        ({"tags": [["x"], ["y", 0.5]]}, r"candidates.tags\[1\]\[1\]: must be text or a whole number to be a key"),
+        ({"tags": ["xy", ["x"]]}, r"candidates.tags\[0\]: must be a list of text or whole numbers, got 'xy'"),
+        ({"tags": Keys.of(["x", "y"])}, r"candidates.tags\[0\]: must be a list of text or whole numbers, got 'x'"),
+        ({"tags": KeyLists.of([["x"]])}, r"candidates.tags: must have 2 rows like item_id, got 1"),
+        (
+            {"tags": KeyLists.of([["x"], ["y"]])._replace(names=("x",))},
+            r"tags: must have codes from 0 to 0, got 0 to 1",
+        ),
+        ({"tags": KeyLists.of([["x"], ["y"]])._replace(starts=[0, 3, 2])}, r"tags: must have starts that rise from 0"),
+        ({"tags": KeyLists.of([["x"], ["y"]])._replace(starts=[1, 1, 2])}, r"tags: must have starts that rise from 0"),
+        ({"author": KeyLists.of([["x"], ["y"]])}, r"author: must be one value per row, got a column of kind 'keys'"),
+        ({"score": KeyLists.of([["x"], ["y"]])}, r"score: must be numbers, got a column of kind 'keys'"),
+        ({"local": KeyLists.of([["x"], ["y"]])}, r"local: must be true or false, got a column of kind 'keys'"),
+        ({"taste": KeyLists.of([["x"], ["y"]])}, r"taste: must be vectors of numbers, got a column of kind 'keys'"),
         ({"taste": [[1.0, 0.0], [1.0]]}, r"candidates.taste\[1\]: must have the shape of the first vector"),
         ({"taste": [[1.0, 0.0], [1.0, float("nan")]]}, r"embedding table\[1\]: must be finite"),
         ({"taste": [[1.0, 0.0], None]}, r"candidates.taste\[1\]: must have a value"),
@@ -81,17 +101,19 @@ def test_refuses(columns, message):
         "author": ["x", "y"],
         "local": [True, False],
         "taste": [[1.0, 0.0], [0.0, 1.0]],
+        "tags": [["x", 1], ["y"]],
     }
-    kinds = {**KINDS, "taste": "embedding"}
+    kinds = {**KINDS, "taste": "embedding", "tags": "keys"}
     Candidates.of(good, kinds=kinds).conform(kinds, ["posts", "ads"])
     with pytest.raises(RequestError, match=message):
         Candidates.of({**good, **columns}, kinds=kinds).conform(kinds, ["posts", "ads"])
 
 
 def test_missing_values_are_kept_where_they_are_declared():
-    kinds = {"score": "number?", "author": "key?", "taste": "embedding?"}
-    data = {"score": [1.0, None], "author": [None, "x"], "taste": [None, [1.0, 2.0]]}
+    kinds = {"score": "number?", "author": "key?", "taste": "embedding?", "tags": "keys?"}
+    data = {"score": [1.0, None], "author": [None, "x"], "taste": [None, [1.0, 2.0]], "tags": [[], ["x"]]}
     items = Candidates.of(data, kinds=kinds).conform(kinds, ["all"])
+    assert items.key_lists("tags").starts.tolist() == [0, 0, 1]
     assert np.isnan(items.number("score")).tolist() == [False, True]
     assert items.key("author").codes.tolist() == [-1, 0]
     assert items.embedding("taste").rows.tolist() == [-1, 0]
@@ -109,10 +131,11 @@ def test_large_whole_numbers_are_ids_and_keep_every_digit(source):
 
 
 def test_optional_columns_may_be_absent_and_no_candidates_need_none():
-    kinds = {"score": "number", "author": "key?", "rating": "number?", "taste": "embedding?"}
+    kinds = {"score": "number", "author": "key?", "rating": "number?", "taste": "embedding?", "tags": "keys?"}
     items = Candidates.of(item_id=["a"], score=[1.0]).conform(kinds, ["all"])
     assert (items.key("author").codes.tolist(), items.embedding("taste").rows.tolist()) == ([-1], [-1])
     assert np.isnan(items.number("rating")).all()
+    assert items.key_lists("tags").starts.tolist() == [0, 0]
     assert len(Candidates.of(item_id=[]).conform(kinds, ["all"])) == 0
 
 
@@ -121,7 +144,8 @@ def test_optional_columns_may_be_absent_and_no_candidates_need_none():
     [
         (np.arange(4.0), "score: must have 2 rows like item_id, got 4"),
         ([1.0, 2.0], "score: must be a float64 or bool array"),
-        (np.arange(2, dtype=np.float32), "score: must be a float64 or bool array, keys or an embedding, got float32"),
+        (np.arange(2, dtype=np.float32), "array, keys, lists of keys or an embedding, got float32"),
+        (KeyLists.of([["a"]]), "score: must have 2 rows like item_id, got 1"),
     ],
 )
 def test_what_a_stage_adds_must_be_a_column(column, message):
@@ -143,6 +167,103 @@ def test_a_mask_takes_the_rows_where_it_is_true():
 def test_an_absent_column_is_refused_with_the_nearest_name():
     with pytest.raises(RequestError, match=r"candidates.author: must be given, got nothing; did you mean 'auther'"):
         Candidates.of(auther=["x"]).conform({"author": "key"}, ["all"])
+
+
+GENRES = [["drama", "crime"], ["drama"], ["crime", "drama", "crime"]]
+TOKENS = [[7, 1], [7, 2], [2**60, 1]]
+
+
+def listed(candidates, name="tags"):
+    return [list(candidates.key_lists(name).row(row)) for row in range(len(candidates))]
+
+
+@pytest.mark.parametrize("given", [GENRES, TOKENS], ids=["text", "whole numbers"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        list,
+        lambda lists: tuple(map(tuple, lists)),
+        lambda lists: [np.array(keys) for keys in lists],
+        lambda lists: np.array([None, *lists], dtype=object)[1:],
+        lambda lists: np.array(lists) if lists is TOKENS else lists,
+        pyarrow.array,
+        lambda lists: pyarrow.array(lists, pyarrow.large_list(pyarrow.array(lists).type.value_type)),
+        lambda lists: pyarrow.ListArray.from_arrays(
+            pyarrow.array(np.cumsum([0, *map(len, lists)]), pyarrow.int32()),
+            pyarrow.array([key for keys in lists for key in keys]).dictionary_encode(),
+        ),
+        lambda lists: pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 1, 2]), pyarrow.array(lists)),
+        polars.Series,
+    ],
+    ids=["lists", "tuples", "arrays", "objects", "matrix", "arrow", "large", "encoded", "encoded lists", "polars"],
+)
+def test_lists_of_keys_come_from_every_source(given, source):
+    tags = source(given)
+    data = {"item_id": ["a", "b", "c"], "tags": tags}
+    if isinstance(tags, pyarrow.Array | pyarrow.ChunkedArray):
+        data = pyarrow.table(data)
+    elif isinstance(tags, polars.Series):
+        data = polars.DataFrame(data)
+    assert listed(Candidates.of(data, kinds={"tags": "keys"})) == given
+    if given is GENRES:
+        guessed = Candidates.of(data)
+        assert repr(guessed) == "Candidates(3 rows; tags: keys, line: key)"
+        assert listed(guessed.conform({"tags": "keys"}, ["all"])) == given
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([[], None, ["a"]], "keys"),
+        ([[1, "a"]], "keys"),
+        ([(), []], "keys"),
+        ([[1, 2]], "embedding"),
+        ([[], [1.0]], "embedding"),
+        (np.array([["a"], ["b"]]), "keys"),
+        (np.array([[1], [2]]), "embedding"),
+    ],
+)
+def test_nested_text_is_lists_of_keys_and_nested_numbers_an_embedding(values, kind):
+    assert guess(values) == kind
+
+
+def test_lists_that_were_taken_for_an_embedding_are_refused_with_what_to_do():
+    items = Candidates.of(tags=[[1, 2], [1, 3]])
+    with pytest.raises(
+        RequestError, match=r"candidates.tags: must be lists of keys, got .* unless `kinds` says 'keys'"
+    ):
+        items.conform({"tags": "keys"}, ["all"])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lists_of_keys_are_taken_row_by_row(seed):
+    rng = np.random.default_rng(seed)
+    lists = [rng.choice(["a", "b", 3], rng.integers(0, 4)).tolist() for _ in range(rng.integers(1, 6))]
+    items = Candidates.of({"item_id": range(len(lists)), "tags": lists}, kinds={"tags": "keys?"})
+    rows = rng.integers(0, len(lists), rng.integers(0, 8))
+    taken = items.take(rows)
+    assert listed(taken) == [lists[row] for row in rows]
+    for column in (items.key_lists("tags"), taken.key_lists("tags")):
+        assert not column.codes.flags.writeable
+        assert not column.starts.flags.writeable
+        assert (column.codes.dtype, column.starts.dtype) == (np.int32, np.int32)
+
+
+@pytest.mark.parametrize("ids", [[3, 1, 2], [1, 3, 1], [2, 2, 1]])
+def test_ids_are_alike_as_an_array_and_as_a_list(ids):
+    lines = ["x", "y", "z"]
+    one, other = Candidates.of(item_id=ids, line=lines), Candidates.of(item_id=np.array(ids), line=lines)
+    assert (one.item_id, one.items.tolist(), one.repeats) == (other.item_id, other.items.tolist(), other.repeats)
+    assert set(map(type, other.item_id)) == {int}
+    assert one.repeats == (len(set(ids)) < 3)
+    with pytest.raises(RequestError, match=r"item_id\[2\]: must be distinct within line 'all', got 1 again"):
+        Candidates.of(item_id=np.array([1, 2, 1]))
+
+
+def test_rows_are_numbered_whatever_the_first_column_is():
+    vectors = Embedding(EmbeddingTable(np.eye(3)), np.arange(3))
+    for first in (vectors, KeyLists.of([["a"], ["b"], ["c"]]), Keys.of(["a", "b", "c"]), [1.0, 2.0, 3.0]):
+        assert Candidates.of(first=first).item_id == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,8 @@ def test_a_request_must_fit():
         ([{"group": {"local": "yes"}}, {"group": {"local": True}}], "reads `local` as a key, but it is a flag"),
         ([{"group": {"author": {"at_least": 1}}, "per": "author"}], "reads `author` as a number, but it is a key"),
         ([{"group": {"item_id": True}}], "reads `item_id` as a flag, but it is a key"),
+        ([{"per": "tags"}], "reads `tags` as a key, but it is a keys"),
+        ([{"group": {"tags": "quiz"}}], "reads `tags` as a key, but it is a keys"),
         ([{"weight": "line"}], "reads `line` as a number, but it is a key"),
         ([{"first": 10**25}], "first: "),
     ],
@@ -117,6 +119,7 @@ def test_a_request_must_fit():
 def test_every_use_of_a_column_by_a_rule_is_checked(rules, message):
     document = Document.parse(YAML, "yaml").data
     named = [{"name": f"r{place}", "at_most": 1, **rule} for place, rule in enumerate(rules)]
+    document["columns"]["tags"] = "keys?"
     changed = {**document, "compose": {"constrain": {"rules": named}, "solve": None}}
     with pytest.raises(PolicyError, match=message):
         parsed(json.dumps(changed), "json")

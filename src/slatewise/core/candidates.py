@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar, cast, final
+from typing import Any, TypeGuard, TypeVar, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +18,17 @@ from slatewise.core.columns import (
     Column,
     Embedding,
     Flags,
+    KeyLists,
     Keys,
     Kind,
     Numbers,
     absent,
-    guess,
     kind_of,
+    length_of,
     require_present,
-    store,
 )
 from slatewise.core.errors import RequestError, did_you_mean, shown
+from slatewise.core.raw import columns_of, guess, store
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -81,23 +82,25 @@ class Candidates:
         Raises:
             RequestError: Columns differ in length, a value is not of its kind or not finite, a line names an id twice.
         """
-        raw = {**(_columns_of(data) if data is not None else {}), **columns}
+        raw = {**(columns_of(data) if data is not None else {}), **columns}
         for name, values in raw.items():
             if isinstance(values, str) or not hasattr(values, "__len__"):
                 raise RequestError(f"candidates.{name}", "must be one value per row", shown(values))
-        length = len(next(iter(raw.values()))) if raw else 0
-        ids = _ids(raw.pop("item_id", range(length)))
+        given = raw.pop("item_id", None)
+        ids = list(range(_rows_of(raw))) if given is None else _ids(given)
         stored: dict[str, Column] = {}
         for name, values in raw.items():
             kind = (kinds or {}).get(name) or ("key" if name == "line" else guess(values))
             stored[name] = _read_only(store(f"candidates.{name}", values, kind))
-            rows = _length(stored[name])
+            rows = length_of(stored[name])
             if rows != len(ids):
                 raise RequestError(f"candidates.{name}", f"must have {len(ids)} rows like item_id", str(rows))
         if "line" not in stored:
             stored["line"] = _read_only(Keys(np.zeros(len(ids), dtype=np.int32), (ONLY_LINE,)))
         require_present("candidates.line", stored["line"])
         gaps = frozenset(name for name, column in stored.items() if absent(column).any())
+        if given is None or _are_distinct(given):
+            return cls(ids, stored, gaps, np.arange(len(ids), dtype=np.int32), False)
         codes = dict(zip(ids, range(len(ids)), strict=True))
         if len(codes) == len(ids):
             return cls(ids, stored, gaps, np.arange(len(ids), dtype=np.int32), False)
@@ -128,6 +131,10 @@ class Candidates:
         if name == "item_id":
             return Keys.of(self.item_id)
         return cast("Keys", self.columns[name])
+
+    def key_lists(self, name: str) -> KeyLists:
+        """Return a column of lists of keys."""
+        return cast("KeyLists", self.columns[name])
 
     def embedding(self, name: str) -> Embedding:
         """Return an embedding column: row ids into a shared table."""
@@ -221,7 +228,7 @@ class _Taken(Mapping[str, Column]):
                 column = whole[self._rows]
                 column.flags.writeable = False
             else:
-                column = _read_only(cast("Keys | Embedding", whole).take(self._rows))
+                column = _read_only(cast("Keys | KeyLists | Embedding", whole).take(self._rows))
             self._done[name] = column
         return column
 
@@ -235,48 +242,35 @@ class _Taken(Mapping[str, Column]):
 def _require_stored(name: str, column: Any, rows: int) -> None:
     """Refuse what is no column; (n,) float64 was looked at before, because it is what stages write."""
     kind = str(cast("NDArray[Any]", column).dtype) if isinstance(column, np.ndarray) else type(column).__name__
-    if kind not in ("float64", "bool", "Keys", "Embedding"):
-        raise RequestError(f"candidates.{name}", "must be a float64 or bool array, keys or an embedding", kind)
-    if _length(cast("Column", column)) != rows:
-        got = str(_length(cast("Column", column)))
+    if kind not in ("float64", "bool", "Keys", "KeyLists", "Embedding"):
+        rule = "must be a float64 or bool array, keys, lists of keys or an embedding"
+        raise RequestError(f"candidates.{name}", rule, kind)
+    if length_of(cast("Column", column)) != rows:
+        got = str(length_of(cast("Column", column)))
         raise RequestError(f"candidates.{name}", f"must have {rows} rows like item_id", got)
 
 
-def _columns_of(data: Any) -> dict[str, Any]:
-    if isinstance(data, Mapping):
-        return dict(cast("Mapping[str, Any]", data))
-    if hasattr(data, "get_columns"):  # Polars
-        return {column.name: _polars(column) for column in data.get_columns()}
-    if hasattr(data, "column_names"):  # Arrow
-        return {name: _arrow(data.column(name)) for name in data.column_names}
-    raise RequestError(
-        "candidates", "must be a mapping of columns, an Arrow table or a Polars frame", type(data).__name__
-    )
+def _rows_of(raw: Mapping[str, Any]) -> int:
+    """Return how many rows the first column has."""
+    first: Any = next(iter(raw.values()), ())
+    return length_of(first) if isinstance(first, Keys | KeyLists | Embedding) else len(first)
 
 
-def _polars(column: Any) -> Any:
-    return column.to_list() if column.null_count() else _array(column.to_numpy(), column.to_list)
+def _are_distinct(ids: Any) -> bool:
+    """Tell whether ids are an array of whole numbers that are all distinct."""
+    if not _are_whole(ids):
+        return False
+    ordered = np.sort(ids)
+    return bool((ordered[1:] > ordered[:-1]).all())
 
 
-def _arrow(column: Any) -> Any:
-    return column.to_pylist() if column.null_count else _array(column.to_numpy(zero_copy_only=False), column.to_pylist)
-
-
-def _array(values: NDArray[Any], to_list: Any) -> Any:
-    return values if values.dtype.kind in "iufb" else to_list()
-
-
-def _length(column: Column) -> int:
-    match column:
-        case Keys():
-            return len(column.codes)
-        case Embedding():
-            return len(column.rows)
-        case _:
-            return len(column)
+def _are_whole(ids: Any) -> TypeGuard[NDArray[np.integer]]:
+    return isinstance(ids, np.ndarray) and cast("NDArray[Any]", ids).dtype.kind in "iu" and ids.ndim == 1
 
 
 def _ids(values: Any) -> list[Any]:
+    if _are_whole(values):
+        return values.tolist()
     ids = cast("list[Any]", values.tolist() if isinstance(values, np.ndarray) else list(values))
     types = set(map(type, ids))
     if types <= {str} or types <= {int}:
@@ -324,6 +318,8 @@ def _read_only(column: Column) -> Column:
     match column:
         case Keys(codes, names):
             return Keys(_locked(codes), names)
+        case KeyLists(codes, starts, names):
+            return KeyLists(_locked(codes), _locked(starts), names)
         case Embedding(table, rows):
             return Embedding(table, _locked(rows))
         case _:

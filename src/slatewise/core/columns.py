@@ -1,9 +1,10 @@
-"""Columns: what a candidate may carry, and how raw values become arrays.
+"""Columns: what a candidate may carry, and how it is stored.
 
 | kind | stored as | missing (only with `?`) |
 |---|---|---|
 | `number` | (n,) float64, finite | NaN |
 | `key` | `Keys`: (n,) int32 codes and the names they stand for | code -1 |
+| `keys` | `KeyLists`: int32 codes of all rows, where each row starts, and the names | an empty list |
 | `flag` | (n,) bool | not possible |
 | `embedding` | `Embedding`: a shared float32 table and (n,) row ids | row id -1 |
 
@@ -12,8 +13,10 @@ A kind with a question mark (`number?`) may have missing values; a stage that re
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, cast, final, get_args
+from itertools import accumulate, chain, count
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, final, get_args
 
 import numpy as np
 from msgspec import Meta
@@ -21,7 +24,7 @@ from numpy.typing import NDArray
 
 from slatewise.core.errors import RequestError, shown
 
-Kind: TypeAlias = Literal["number", "number?", "key", "key?", "flag", "embedding", "embedding?"]
+Kind: TypeAlias = Literal["number", "number?", "key", "key?", "keys", "keys?", "flag", "embedding", "embedding?"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LARGEST_WHOLE = 2**53
@@ -57,10 +60,10 @@ class Keys(NamedTuple):
         [0, 1, 0, -1]
         """
         values = list(values)
-        names = tuple(value for value in dict.fromkeys(values) if value is not None)
-        places = dict(zip(names, range(len(names)), strict=True))
-        places[None] = -1
-        return cls(np.fromiter(map(places.__getitem__, values), np.int32, len(values)), names)
+        places: defaultdict[Any, int] = defaultdict(count().__next__, {None: -1})  # a new value gets the next code
+        codes = np.fromiter(map(places.__getitem__, values), np.int32, len(values))
+        del places[None]
+        return cls(codes, tuple(places))
 
     def name(self, row: int) -> Any:
         """Return the value of one row, None where it is missing."""
@@ -70,6 +73,55 @@ class Keys(NamedTuple):
     def take(self, rows: NDArray[np.integer]) -> Keys:
         """Return the column of some rows."""
         return Keys(self.codes[rows], self.names)
+
+
+class KeyLists(NamedTuple):
+    """A column of lists of keys: tags, genres, the tokens of a semantic id from coarse to fine.
+
+    Attributes:
+        codes: (total,) index into `names`, one row after the other, in the order given; repeats are kept.
+        starts: (n + 1,) row i has codes[starts[i]:starts[i + 1]]; a row without any has no value.
+        names: Distinct values, in no particular order.
+    """
+
+    codes: Codes
+    starts: Codes
+    names: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, lists: Iterable[Sequence[Any] | None]) -> KeyLists:
+        """Encode lists of values; None is an empty one.
+
+        >>> genres = KeyLists.of([["drama", "crime"], None, ["crime"]])
+        >>> genres.codes.tolist(), genres.starts.tolist(), genres.names
+        ([0, 1, 1], [0, 2, 2, 3], ('drama', 'crime'))
+        """
+        filled = [values or () for values in lists]
+        return cls.joined(chain.from_iterable(filled), [len(values) for values in filled])
+
+    @classmethod
+    def joined(cls, values: Iterable[Any], sizes: Sequence[int]) -> KeyLists:
+        """Encode lists that stand one after the other, of these sizes."""
+        codes, names = Keys.of(values)
+        return cls(codes, np.fromiter(accumulate(sizes, initial=0), np.int32, len(sizes) + 1), names)
+
+    def row(self, row: int) -> tuple[Any, ...]:
+        """Return the values of one row, in the order given."""
+        codes = self.codes[self.starts[row] : self.starts[row + 1]]
+        return tuple(self.names[code] for code in codes.tolist())
+
+    def take(self, rows: NDArray[np.integer]) -> KeyLists:
+        """Return the column of some rows.
+
+        >>> genres = KeyLists.of([["drama", "crime"], None, ["crime"]]).take(np.array([2, 0]))
+        >>> genres.row(0), genres.row(1)
+        (('crime',), ('drama', 'crime'))
+        """
+        sizes = np.diff(self.starts)[rows]
+        starts = np.zeros(len(sizes) + 1, dtype=np.int32)
+        np.cumsum(sizes, out=starts[1:])
+        moved = np.repeat(self.starts[:-1][rows] - starts[:-1], sizes)
+        return KeyLists(self.codes[np.arange(starts[-1]) + moved], starts, self.names)
 
 
 @final
@@ -111,69 +163,39 @@ class Embedding(NamedTuple):
         return Embedding(self.table, self.rows[rows])
 
 
-Column: TypeAlias = Numbers | Flags | Keys | Embedding
+Column: TypeAlias = Numbers | Flags | Keys | KeyLists | Embedding
 
 
 def kind_of(column: Column) -> Kind:
     """Return the kind of a stored column, without its question mark."""
     if isinstance(column, Keys):
         return "key"
+    if isinstance(column, KeyLists):
+        return "keys"
     if isinstance(column, Embedding):
         return "embedding"
     return "flag" if column.dtype == np.bool_ else "number"
 
 
-def guess(values: Any) -> Kind:
-    """Return the kind that raw values look like: text and huge whole numbers are keys, nested numbers an embedding.
-
-    >>> guess([1, 2]), guess(["a", None]), guess([True, False]), guess([[1.0, 0.0]])
-    ('number', 'key', 'flag', 'embedding')
-    """
-    if isinstance(values, Keys):
-        return "key"
-    if isinstance(values, Embedding):
-        return "embedding"
-    if isinstance(values, np.ndarray):
-        array = cast("NDArray[Any]", values)
-        if array.ndim == 2:
-            return "embedding"
-        if array.dtype.kind in "bf":
-            return "flag" if array.dtype.kind == "b" else "number"
-        values = array.tolist()
-    present = [value for value in cast("Iterable[Any]", values) if value is not None]
-    if all(isinstance(value, str | int) and not isinstance(value, bool) for value in present) and any(
-        isinstance(value, str) or abs(value) > LARGEST_WHOLE for value in present
-    ):
-        return "key"  # text, or whole numbers that a float cannot hold: they must be ids
-    first = present[0] if present else 0.0
-    if isinstance(first, bool | np.bool_):
-        return "flag"
-    if isinstance(first, Sequence | np.ndarray):
-        return "embedding"
-    return "number" if isinstance(first, int | float | np.number) else "key"
-
-
-def store(where: str, values: Any, kind: Kind) -> Column:
-    """Turn raw values into a stored column of `kind`; missing values pass, `require_present` judges them.
-
-    Raises:
-        RequestError: A value is not of the kind, is infinite, or points outside its table.
-    """
-    match kind.rstrip("?"):
-        case "number":
-            return _numbers(where, values)
-        case "key":
-            return _keys(where, values)
-        case "flag":
-            return _flags(where, values)
+def length_of(column: Column) -> int:
+    """Return n, the number of rows."""
+    match column:
+        case Keys():
+            return len(column.codes)
+        case KeyLists():
+            return len(column.starts) - 1
+        case Embedding():
+            return len(column.rows)
         case _:
-            return _embedding(where, values)
+            return len(column)
 
 
 def absent(column: Column) -> Flags:
     """Return (n,) bool: which rows have no value."""
     if isinstance(column, Keys):
         return column.codes < 0
+    if isinstance(column, KeyLists):
+        return column.starts[1:] == column.starts[:-1]
     if isinstance(column, Embedding):
         return column.rows < 0
     return np.isnan(column)
@@ -190,102 +212,5 @@ def require_present(where: str, column: Column) -> None:
         kind = kind_of(column)
         hint = f"declare the column with a question mark ('{kind}?') if values may be missing"
         hint = "" if where == "candidates.line" else hint
-        raise RequestError(f"{where}[{int(without.argmax())}]", "must have a value", "none", hint)
-
-
-def _numbers(where: str, values: Any) -> Numbers:
-    if isinstance(values, Keys) and all(isinstance(name, int) for name in values.names):
-        names = np.array([*values.names, np.nan], dtype=np.float64)
-        return _numbers(where, names[values.codes])
-    if isinstance(values, Keys) and len(values.codes):
-        raise RequestError(f"{where}[0]", "must be a number", shown(values.name(0)))
-    if isinstance(values, Keys | Embedding):
-        raise RequestError(where, "must be numbers", f"a column of kind {kind_of(values)!r}")
-    if not isinstance(values, np.ndarray):
-        values = _from_list(where, values)
-    array = cast("NDArray[Any]", values)
-    if array.dtype.kind not in "iuf" or array.ndim != 1:
-        raise RequestError(where, "must be one number per row", f"{array.dtype} of shape {array.shape}")
-    numbers = array.astype(np.float64, copy=False)
-    too_large = np.abs(numbers) > LARGEST
-    if too_large.any():
-        row = int(too_large.argmax())
-        rule = f"must be finite, at most {LARGEST:g} in size"
-        raise RequestError(f"{where}[{row}]", rule, shown(float(numbers[row])))
-    return numbers
-
-
-def _from_list(where: str, values: Iterable[Any]) -> NDArray[Any]:
-    items = list(values)
-    if set(map(type, items)) <= {float, int}:
-        return np.array(items, dtype=np.float64)
-    for row, value in enumerate(items):
-        if value is not None and (isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number)):
-            raise RequestError(f"{where}[{row}]", "must be a number", shown(cast("object", value)))
-    return np.array([np.nan if value is None else value for value in items], dtype=np.float64)
-
-
-def _keys(where: str, values: Any) -> Keys:
-    if isinstance(values, Keys):
-        return values
-    if isinstance(values, Embedding):
-        raise RequestError(where, "must be one value per row", "an embedding")
-    if isinstance(values, np.ndarray):
-        array = cast("NDArray[Any]", values)
-        if array.ndim != 1:
-            raise RequestError(where, "must be one value per row", f"an array of shape {array.shape}")
-        values = array.tolist()
-    items = list(cast("Iterable[Any]", values))
-    if set(map(type, items)) <= {str, type(None)}:
-        return Keys.of(items)
-    return Keys.of(_key(f"{where}[{row}]", value) for row, value in enumerate(items))
-
-
-def _key(where: str, value: Any) -> str | int | None:
-    """Return text as it is, a whole number as one, and None for None or NaN."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float):
-        raise RequestError(where, "must be text or a whole number", shown(cast("object", value)))
-    if isinstance(value, float) and np.isnan(value):
-        return None
-    if not float(value).is_integer():
-        raise RequestError(where, "must be text or a whole number to be a key", shown(value))
-    return int(value)
-
-
-def _flags(where: str, values: Any) -> Flags:
-    if isinstance(values, np.ndarray) and cast("NDArray[Any]", values).dtype.kind == "b":
-        return cast("Flags", values)
-    if isinstance(values, Keys | Embedding):
-        raise RequestError(where, "must be true or false", f"a column of kind {kind_of(values)!r}")
-    items = cast("list[object]", values.tolist() if isinstance(values, np.ndarray) else list(values))
-    if set(map(type, items)) <= {bool}:
-        return np.array(items, dtype=np.bool_)
-    for row, value in enumerate(items):
-        if not isinstance(value, bool | np.bool_):
-            raise RequestError(f"{where}[{row}]", "must be true or false", shown(value))
-    return np.array(items, dtype=np.bool_)
-
-
-def _embedding(where: str, values: Any) -> Embedding:
-    if isinstance(values, Embedding):
-        rows = np.asarray(values.rows, dtype=np.int32)
-        outside = (rows < -1) | (rows >= len(values.table.matrix))
-        if outside.any():
-            row = int(outside.argmax())
-            rule = f"must be a row of its table (0..{len(values.table.matrix) - 1}, -1 for none)"
-            raise RequestError(f"{where}[{row}]", rule, shown(int(rows[row])))
-        return Embedding(values.table, rows)
-    if isinstance(values, np.ndarray) and cast("NDArray[Any]", values).ndim == 2:
-        matrix = cast("NDArray[Any]", values)
-        return Embedding(EmbeddingTable(matrix), np.arange(len(matrix), dtype=np.int32))
-    vectors = list(cast("Iterable[Any]", values))
-    present = [vector for vector in vectors if vector is not None]
-    for row, vector in enumerate(vectors):
-        if vector is not None and np.shape(vector) != np.shape(present[0]):
-            rule = f"must have the shape of the first vector, {np.shape(present[0])}"
-            raise RequestError(f"{where}[{row}]", rule, str(np.shape(vector)))
-    rows = np.full(len(vectors), -1, dtype=np.int32)
-    rows[[vector is not None for vector in vectors]] = np.arange(len(present), dtype=np.int32)
-    return Embedding(EmbeddingTable(np.array(present) if present else np.zeros((0, 0))), rows)
+        rule = "must have at least one key" if kind == "keys" else "must have a value"
+        raise RequestError(f"{where}[{int(without.argmax())}]", rule, "none", hint)

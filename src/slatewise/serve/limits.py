@@ -18,6 +18,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         candidates: Candidates of a request.
         slots: Slots of a page.
         text: Characters of an id, a name or a key.
+        keys: Keys in a list of them.
         dimensions: Length of an embedding.
     """
 
@@ -25,8 +26,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     candidates: Size = 2_000
     slots: Size = 100
     text: Size = 256
+    keys: Size = 256
     dimensions: Size = 1_024
 
 
-UNLIMITED = Limits(body_bytes=2**62, candidates=2**62, slots=1_000_000, text=2**62, dimensions=2**62)
+UNLIMITED = Limits(body_bytes=2**62, candidates=2**62, slots=1_000_000, text=2**62, keys=2**62, dimensions=2**62)
 """For files that the caller owns."""

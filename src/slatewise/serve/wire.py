@@ -170,12 +170,16 @@ def _fields(policy: Policy, limits: Limits) -> dict[str, Any]:
     """Return the type of each column's values; optional ones come last, as structs want them."""
     text = Annotated[str, Meta(max_length=limits.text)]
     key = text | int
+    keys = Annotated[list[key], Meta(min_length=1, max_length=limits.keys)]
+    keys_or_none = Annotated[list[key], Meta(max_length=limits.keys)]
     vector = Annotated[list[float], Meta(min_length=1, max_length=limits.dimensions)]
     types: dict[Kind, Any] = {
         "number": float,
         "number?": float | None,
         "key": key,
         "key?": key | None,
+        "keys": keys,
+        "keys?": Optional[keys_or_none],
         "flag": bool,
         "embedding": vector,
         "embedding?": Optional[vector],

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Codes, Embedding, Keys
+from slatewise.core.columns import Codes, Embedding, KeyLists, Keys
 from slatewise.core.constraints import Constraints
 from slatewise.core.problem import TOLERANCE, PageProblem, Pairs, Solution
 from slatewise.core.request import Request
@@ -224,6 +224,8 @@ def _digest(candidates: Candidates) -> tuple[Any, ...]:
         match column:
             case Keys(codes, names):
                 return codes.tobytes(), names
+            case KeyLists(codes, starts, names):
+                return codes.tobytes(), starts.tobytes(), names
             case Embedding(table, rows):
                 return rows.tobytes(), id(table)
             case _:

@@ -19,6 +19,7 @@ from slatewise.testing.instances import KINDS, LINES, instance
 
 positive = st.floats(0.01, 100.0)
 by_line = st.dictionaries(st.sampled_from(LINES), positive)
+tags = st.lists(st.sampled_from(["quiz", "live"]) | st.integers(0, 2), max_size=3)
 layouts = st.builds(
     Layout,
     first_slot=st.integers(1, 4),
@@ -29,7 +30,7 @@ layouts = st.builds(
 
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
-    """Draw a policy over the columns of `instances`, with any of the stages there are."""
+    """Draw a policy over the columns of `instances` and lists of tags, with any of the stages there are."""
     rules = instance(np.random.default_rng(draw(st.integers(0, 2**32))), most_rules=5).rules
     segments = st.builds(
         WeightSegment, when=st.just({"tenure": "new"}), lines=st.dictionaries(st.sampled_from(LINES), positive)
@@ -47,7 +48,7 @@ def policies(draw: st.DrawFn) -> Policy:
         stages.append(Constrain(rules=rules))
     if solving:
         stages.append(Solve())
-    columns = {name: kind for name, kind in KINDS.items() if name != "utility"}
+    columns = {**{name: kind for name, kind in KINDS.items() if name != "utility"}, "tags": "keys?"}
     context = {"tenure": ["new", "old"]}
     return Policy.of(*stages, lines=list(LINES), columns=columns, context=context, slots=draw(st.integers(1, 8)))
 
@@ -61,6 +62,8 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
         for name, values in data.items()
         if name != "utility"
     }
+    count = len(columns["item_id"])
+    columns["tags"] = draw(st.lists(tags, min_size=count, max_size=count))
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return {
         "request_id": draw(st.text(max_size=8)),
