@@ -6,7 +6,7 @@ import pyarrow
 import pytest
 
 from slatewise import Candidates, Embedding, EmbeddingTable, RequestError
-from slatewise.core.columns import KeyLists, Keys
+from slatewise.core.columns import KeyLists, Keys, absent
 from slatewise.core.raw import guess
 
 RAW = {
@@ -88,8 +88,16 @@ def test_every_source_gives_the_same_columns(data, kinds):
         ({"local": KeyLists.of([["x"], ["y"]])}, r"local: must be true or false, got a column of kind 'keys'"),
         ({"taste": KeyLists.of([["x"], ["y"]])}, r"taste: must be vectors of numbers, got a column of kind 'keys'"),
         ({"taste": [[1.0, 0.0], [1.0]]}, r"candidates.taste\[1\]: must have the shape of the first vector"),
-        ({"taste": [[1.0, 0.0], [1.0, float("nan")]]}, r"embedding table\[1\]: must be finite"),
-        ({"taste": [[1.0, 0.0], None]}, r"candidates.taste\[1\]: must have a value"),
+        ({"taste": [[1.0, 0.0], [1.0, float("nan")]]}, r"embedding table\[1\]\[1\]: must be finite, .*, got nan"),
+        (
+            {"taste": [[1.0, 1e39], [1.0, 0.0]]},
+            r"table\[0\]\[1\]: must be finite, at most 3.4e\+38 in size, got 1e\+39",
+        ),
+        ({"taste": [[1.0, 0.0], None]}, r"candidates.taste\[1\]: must have a value, got none; .* \('embedding\?'\)"),
+        (
+            {"taste": [[1.0, 0.0], [0, 0]]},
+            r"candidates.taste\[1\]: must have a direction, got zeros; .* \('embedding\?'\)",
+        ),
         ({"taste": Embedding(EmbeddingTable(np.eye(2)), np.array([0, 2]))}, r"taste\[1\]: must be a row of its table"),
     ],
 )
@@ -284,6 +292,29 @@ def test_embeddings_come_from_every_source(vectors):
         data = polars.DataFrame(data)
     taste = Candidates.of(data).embedding("taste")
     assert taste.table.matrix[taste.rows].tolist() == [[1.0, 0.0], [0.0, 2.0]]
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e20])
+@pytest.mark.parametrize("shape", [(3, 70_000), (2_000, 100), (1, 1), (0, 4), (2, 0)])
+def test_a_table_knows_the_length_of_its_rows(size, shape):
+    matrix = (np.random.default_rng(1).normal(size=shape) * size).astype(np.float32)
+    matrix[1::7] = 0
+    table = EmbeddingTable(matrix)
+    zeros = ~matrix.any(axis=1)
+    assert table.inverse.shape == shape[:1]
+    assert not table.inverse.flags.writeable
+    assert (table.inverse[zeros] == 0).all()
+    assert table.inverse[~zeros] * np.linalg.norm(matrix[~zeros].astype(float), axis=1) == pytest.approx(1, rel=1e-12)
+
+
+def test_a_row_of_zeros_counts_as_missing():
+    table = EmbeddingTable([[0.0, 2.0], [0.0, 0.0]])
+    items = Candidates.of(taste=Embedding(table, np.array([0, 1, -1])))
+    assert absent(items.embedding("taste")).tolist() == [False, True, True]
+    assert items.conform({"taste": "embedding?"}, ["all"]).embedding("taste").table is table
+    with pytest.raises(RequestError, match=r"candidates.taste\[1\]: must have a direction, got zeros"):
+        items.conform({"taste": "embedding"}, ["all"])
+    assert absent(Embedding(EmbeddingTable(np.zeros((0, 2))), np.array([-1]))).tolist() == [True]
 
 
 def test_a_shared_table_is_never_copied():

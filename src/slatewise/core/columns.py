@@ -6,7 +6,7 @@
 | `key` | `Keys`: (n,) int32 codes and the names they stand for | code -1 |
 | `keys` | `KeyLists`: int32 codes of all rows, where each row starts, and the names | an empty list |
 | `flag` | (n,) bool | not possible |
-| `embedding` | `Embedding`: a shared float32 table and (n,) row ids | row id -1 |
+| `embedding` | `Embedding`: a shared float32 table and (n,) row ids | row id -1, or a row of zeros |
 
 A kind with a question mark (`number?`) may have missing values; a stage that reads it says what it does with them.
 """
@@ -32,6 +32,9 @@ LARGEST_WHOLE = 2**53
 
 LARGEST = 1e30
 """Largest size of a number in a column or a policy: products of a few of them are still finite."""
+
+BLOCK = 65_536
+"""Numbers of a matrix that are widened to float64 at a time: they stay in the processor's cache."""
 
 Signed: TypeAlias = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
 Positive: TypeAlias = Annotated[float, Meta(gt=0, le=LARGEST)]
@@ -130,9 +133,10 @@ class EmbeddingTable:
 
     Attributes:
         matrix: (m, d) float32, finite, read-only.
+        inverse: (m,) float64, 1 / length of each row, 0 for a row of zeros, which has no direction; read-only.
     """
 
-    __slots__ = ("matrix",)
+    __slots__ = ("inverse", "matrix")
 
     def __init__(self, matrix: Any) -> None:
         values = np.asarray(matrix)
@@ -140,11 +144,31 @@ class EmbeddingTable:
             raise RequestError(
                 "embedding table", "must be a matrix of numbers", f"{values.dtype} of shape {values.shape}"
             )
-        self.matrix: NDArray[np.float32] = np.ascontiguousarray(values, dtype=np.float32).view()
-        broken = np.flatnonzero(~np.isfinite(self.matrix).all(axis=1))
-        if broken.size:
-            raise RequestError(f"embedding table[{broken[0]}]", "must be finite", shown(values[broken[0]].tolist()))
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
+            self.matrix: NDArray[np.float32] = np.ascontiguousarray(values, dtype=np.float32).view()
+        lengths = np.sqrt(_squares(self.matrix))
+        if not np.isfinite(lengths).all():
+            row, place = np.argwhere(~np.isfinite(self.matrix))[0].tolist()
+            rule = f"must be finite, at most {np.finfo(np.float32).max:.1e} in size"
+            raise RequestError(f"embedding table[{row}][{place}]", rule, shown(values[row, place].item()))
+        lengths[lengths == 0] = np.inf
+        self.inverse: Numbers = 1 / lengths
         self.matrix.setflags(write=False)
+        self.inverse.setflags(write=False)
+
+
+def _squares(matrix: NDArray[np.float32]) -> Numbers:
+    """Return (m,) float64: the squared length of each row; no entry of float32 is too large or too small for it."""
+    m, d = matrix.shape
+    squares = np.empty(m)
+    step = BLOCK // max(d, 1) + 1
+    block = np.empty((min(step, m), d))
+    for start in range(0, m, step):
+        rows = matrix[start : start + step]
+        wide = block[: len(rows)]
+        wide[:] = rows
+        np.vecdot(wide, wide, out=squares[start : start + step])
+    return squares
 
 
 class Embedding(NamedTuple):
@@ -197,7 +221,8 @@ def absent(column: Column) -> Flags:
     if isinstance(column, KeyLists):
         return column.starts[1:] == column.starts[:-1]
     if isinstance(column, Embedding):
-        return column.rows < 0
+        inverse = column.table.inverse
+        return (column.rows < 0) | (inverse[column.rows] == 0) if len(inverse) else column.rows < 0
     return np.isnan(column)
 
 
@@ -212,5 +237,8 @@ def require_present(where: str, column: Column) -> None:
         kind = kind_of(column)
         hint = f"declare the column with a question mark ('{kind}?') if values may be missing"
         hint = "" if where == "candidates.line" else hint
-        rule = "must have at least one key" if kind == "keys" else "must have a value"
-        raise RequestError(f"{where}[{int(without.argmax())}]", rule, "none", hint)
+        row = int(without.argmax())
+        rule, got = "must have at least one key" if kind == "keys" else "must have a value", "none"
+        if isinstance(column, Embedding) and column.rows[row] >= 0:
+            rule, got = "must have a direction", "zeros"
+        raise RequestError(f"{where}[{row}]", rule, got, hint)
