@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from jsonschema import Draft7Validator
 
@@ -84,6 +85,34 @@ def test_yaml_is_1_2():
         "c": "on",
         "d": 10,
     }
+
+
+@pytest.mark.parametrize(
+    ("history", "message"),
+    [
+        (None, "history: must be a mapping, got None"),
+        ({"author": ["x"]}, "history.author: must be a mapping of values to numbers, got ['x']"),
+        ({"p_click": {"x": 1}}, "history.p_click: must be a column of kind key or keys, got 'number?'"),
+        ({"authr": {"x": 1}}, "history.authr: is no column of the policy; did you mean 'author'?"),
+        ({"item_id": {"x": 1}}, "history.item_id: is no column of the policy; valid names: 'author', 'line', 'tags'"),
+        ({"author": {True: 1}}, "history.author: must have text or whole numbers as values, got True"),
+        ({"author": {None: 1}}, "history.author: must have text or whole numbers as values, got None"),
+        ({"author": {"x": -1}}, "history.author.x: must be >= 0, got -1"),
+        ({"tags": {3: "2"}}, "history.tags.3: must be a number, got '2'"),
+        ({"tags": {3: True}}, "history.tags.3: must be a number, got True"),
+        ({"line": {"ads": float("nan")}}, "history.line.ads: must be finite, at most 1e+30, got nan"),
+        ({"line": {"ads": 10**400}}, "history.line.ads: must be finite, at most 1e+30, got 1000"),
+    ],
+)
+def test_history_is_of_columns_of_keys_and_counts_what_is_not_negative(history, message):
+    columns = {"utility": "number", "author": "key?", "tags": "keys?", "p_click": "number?"}
+    policy = Policy.of(Solve(), lines=["posts", "ads"], columns=columns)
+    items = Candidates.of(utility=[1.0], line=["posts"])
+    good = {"author": {"x": 0, 7: np.float32(2)}, "tags": {np.int64(3): 1e30}, "line": {"ads": 1}}
+    assert policy.admit(Request(candidates=items, history=good)).history == good
+    with pytest.raises(RequestError) as caught:
+        policy.admit(Request(candidates=items, history=history))
+    assert str(caught.value).startswith(message)
 
 
 def test_a_request_must_fit():

@@ -20,6 +20,7 @@ ROWS = [
     for row, line in enumerate(["posts", "ads", "posts", "videos", "ads", "posts"])
 ]
 BODY = {"request_id": "r1", "slots": 4, "context": {"tenure": "new"}, "candidates": ROWS}
+BODY["history"] = {"author": {"x": 3}, "line": {"ads": 0.5}}
 COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}
 JUNK = [None, True, 0, -1, 1e308, "", "x" * 300, [], {}, [None], {"a": 1}, "posts", 2**70, -0.5]
 
@@ -81,6 +82,8 @@ def test_a_trace_comes_when_asked_for_and_the_state_goes_on(client):
         ({"candidates": [{**ROWS[0], "line": "add"}]}, "candidates[0].line: must be a line of the policy, got 'add'"),
         ({"candidates": [{**ROWS[0], "item_id": "x" * 257}]}, "candidates[0].item_id: must be of length <= 256"),
         ({"candidates": ROWS * 400}, "candidates: must be of length <= 2000"),
+        ({"history": {"author": {"x": -1}}}, "history.author.x: must be >= 0, got -1"),
+        ({"history": {"authr": {"x": 1}}}, "history.authr: is no column of the policy; did you mean 'author'?"),
         ({"state": "zzz"}, "state: must be a token from an earlier page, got 'zzz'"),
     ],
 )

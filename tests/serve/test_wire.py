@@ -51,6 +51,48 @@ def test_lists_of_keys_come_over_the_wire_and_from_files(tmp_path, body, form):
     assert Feed(POLICY).compose(order.request).item_ids == ["c", "b", "a"]
 
 
+HISTORY = {"tags": {"x": 2.5, "7": 1.0}, "tokens": {3: 1.0, 99: 2.0, "007": 1.0, "1_0": 0.0}, "line": {"posts": 4.0}}
+
+
+@pytest.mark.parametrize("form", ["body", "plain", "jsonl", "structs", "maps"])
+def test_history_comes_with_values_as_the_columns_have_them(tmp_path, form):
+    """Keys of a JSON object are text; where a column's values are whole numbers, they are read as such."""
+    wire, path = Wire(POLICY), tmp_path / ("requests.jsonl" if form == "jsonl" else "requests.parquet")
+    body = {"history": HISTORY, "candidates": ROWS}
+    if form == "body":
+        order = wire.decode(json.dumps(body).encode())
+    elif form == "plain":
+        order = wire.convert(body)
+    else:
+        if form == "jsonl":
+            path.write_text(json.dumps(body) + "\n")
+        elif form == "structs":
+            other = {"history": {"tags": {"y": 1.0}}, "candidates": ROWS}
+            parquet.write_table(pyarrow.Table.from_pylist(json.loads(json.dumps([body, other]))), path)
+        else:
+            amounts = pyarrow.map_(pyarrow.string(), pyarrow.map_(pyarrow.string(), pyarrow.float64()))
+            pairs = [(name, list(json.loads(json.dumps(seen)).items())) for name, seen in HISTORY.items()]
+            table = pyarrow.Table.from_pylist([{"candidates": ROWS}])
+            parquet.write_table(table.append_column("history", pyarrow.array([pairs], amounts)), path)
+        order, *others = read_requests(path, wire)
+        assert [one.request.history for one in others] in ([], [{"tags": {"y": 1.0}}])
+    assert order.request.history == HISTORY
+    Feed(POLICY).compose(order.request)
+
+
+def test_text_of_a_column_stays_text_in_its_history():
+    body = {"history": {"tokens": {"3": 1, "5": 2}}, "candidates": [{**ROWS[0], "tokens": [3, "5"]}]}
+    assert Wire(POLICY).convert(body).request.history == {"tokens": {3: 1, "5": 2}}
+
+
+@pytest.mark.parametrize("history", [1, "x", [1], [{"tags": 1}], {"tags": [1]}])
+def test_a_file_with_another_history_is_refused(tmp_path, history):
+    path = tmp_path / "requests.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist([{"candidates": ROWS, "history": history}]), path)
+    with pytest.raises(RequestError, match=r"requests.parquet:1: history.*: must be a"):
+        list(read_requests(path, Wire(POLICY)))
+
+
 @pytest.mark.parametrize(
     ("change", "where", "message"),
     [
@@ -76,7 +118,8 @@ def test_a_list_that_does_not_fit_is_named(change, where, message):
 def test_what_is_described_is_what_is_taken():
     document = openapi(Wire(POLICY, Limits()))
     validator = Draft202012Validator({**document, "$ref": "#/components/schemas/ComposeRequest"})
-    assert all(validator.is_valid(body) for body in forms())
+    assert all(validator.is_valid(body | {"history": {"tags": {"x": 1}}}) for body in forms())
+    assert not any(validator.is_valid(body | {"history": {"tags": {"x": -1}}}) for body in forms())
     for change in ({"tags": []}, {"tags": [0.5]}, {"tags": None}, {"tokens": ["x"] * 300}):
         assert not any(validator.is_valid(body) for body in forms([{**ROWS[0], **change}]))
 

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import Meta
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Kind
+from slatewise.core.columns import LARGEST, Kind
 from slatewise.core.document import Document, convert
 from slatewise.core.errors import PolicyError, RequestError, did_you_mean, nearest, shown
 from slatewise.core.request import Request, When
@@ -174,6 +174,7 @@ class Policy:
             raise RequestError("context", "must be a mapping", shown(request.context))
         for name, value in request.context.items():
             self._check_feature(name, value)
+        self._check_history(request.history)
         if request.state is not None and not isinstance(cast("object", request.state), State):
             hint = "read a token with State.from_token(...)"
             raise RequestError("state", "must be a State", type(request.state).__name__, hint)
@@ -193,6 +194,20 @@ class Policy:
         if allowed != "any" and value not in allowed:
             rule = "must be one of " + ", ".join(map(repr, allowed))
             raise RequestError(f"context.{name}", rule, shown(value), nearest(value, allowed))
+
+    def _check_history(self, history: object) -> None:
+        if not isinstance(history, Mapping):
+            raise RequestError("history", "must be a mapping", shown(history))
+        for name, amounts in cast("Mapping[str, object]", history).items():
+            kind = "key" if name == "line" else self.head.columns.get(name)
+            if kind is None:
+                keys = [name for name, kind in self.head.columns.items() if kind.startswith("key")]
+                raise RequestError(
+                    f"history.{name}", "is no column of the policy", hint=did_you_mean(str(name), [*keys, "line"])
+                )
+            if not kind.startswith("key"):
+                raise RequestError(f"history.{name}", "must be a column of kind key or keys", shown(kind))
+            _check_amounts(f"history.{name}", amounts)
 
     def _check_head(self) -> None:
         head, error = self.head, self._document.error
@@ -276,6 +291,22 @@ class Policy:
         if found.endswith("?") and not kind.endswith("?"):
             rule = f"reads `{name}`, which may be missing, and does not say what to do then"
             raise self.error(stage, field, rule, found)
+
+
+def _check_amounts(where: str, amounts: object) -> None:
+    if not isinstance(amounts, Mapping):
+        raise RequestError(where, "must be a mapping of values to numbers", shown(amounts))
+    for value, amount in cast("Mapping[object, Any]", amounts).items():
+        if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
+            raise RequestError(where, "must have text or whole numbers as values", shown(value))
+        if isinstance(amount, bool) or not isinstance(amount, int | float | np.integer | np.floating):
+            raise RequestError(f"{where}.{value}", "must be a number", shown(amount))
+        if amount < 0:
+            raise RequestError(f"{where}.{value}", "must be >= 0", shown(cast("object", amount)))
+        if not amount <= LARGEST:  # nor is NaN
+            raise RequestError(
+                f"{where}.{value}", f"must be finite, at most {LARGEST:g}", shown(cast("object", amount))
+            )
 
 
 def _whens(stage: Stage) -> Iterator[When]:

@@ -27,6 +27,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         time: When it was asked, in seconds; the pipeline reads no clock of its own.
         seed: Root of every pseudo-random choice.
         state: What the session has seen before; None starts one.
+        history: What the user looked at before: per column of keys its values, and how often or how long, >= 0, such
+            as `{"genres": {"drama": 12, "comedy": 3}}`; no stage reads it yet.
     """
 
     candidates: Candidates
@@ -37,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     time: float = 0.0
     seed: int = 0
     state: State | None = None
+    history: Mapping[str, Mapping[str | int, float]] = {}
 
     def matches(self, when: When) -> bool:
         """Tell whether every feature in `when` has one of its values; an absent feature never matches.

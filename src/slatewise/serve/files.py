@@ -79,6 +79,17 @@ def _parquet(path: Path) -> Any:
 def _present(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row without the fields that Parquet fills up with nulls."""
     present = {name: value for name, value in row.items() if value is not None}
-    if isinstance(present.get("context"), Mapping):
-        present["context"] = {name: value for name, value in present["context"].items() if value is not None}
+    if "context" in present:
+        present["context"] = _mapping(present["context"])
+    if isinstance(history := _mapping(present.get("history")), dict):
+        present["history"] = {name: _mapping(amounts) for name, amounts in history.items()}
     return present
+
+
+def _mapping(value: Any) -> Any:
+    """Return a struct or a map as a mapping without nulls, and anything else as it is."""
+    if isinstance(value, list) and all(isinstance(one, tuple) for one in value):
+        value = dict(value)  # a map: a list of pairs
+    if not isinstance(value, Mapping):
+        return value
+    return {name: inner for name, inner in value.items() if inner is not None}

@@ -10,13 +10,13 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple, Optional, final
+from typing import Annotated, Any, NamedTuple, Optional, TypeAlias, final
 
 import msgspec
 from msgspec import Meta
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Kind
+from slatewise.core.columns import LARGEST, Column, KeyLists, Keys, Kind
 from slatewise.core.document import spelled
 from slatewise.core.errors import RequestError
 from slatewise.core.faults import find_fault
@@ -24,6 +24,9 @@ from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.state import State
 from slatewise.serve.limits import UNLIMITED, Limits
+
+_Amount: TypeAlias = Annotated[float, Meta(ge=0, le=LARGEST)]
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 class Order(NamedTuple):
@@ -84,6 +87,7 @@ class Wire:
                 ("time", float, 0.0),
                 ("seed", Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)], 0),
                 ("state", str | None, None),
+                ("history", dict[text, dict[text | int, _Amount]], msgspec.field(default_factory=dict)),
                 ("trace", bool, False),
             ],
             forbid_unknown_fields=True,
@@ -123,8 +127,9 @@ class Wire:
         return self._order(asked)
 
     def _order(self, asked: Any) -> Order:
+        candidates = self._candidates(asked.candidates)
         request = Request(
-            candidates=self._candidates(asked.candidates),
+            candidates=candidates,
             slots=asked.slots,
             id=asked.request_id,
             user=asked.user,
@@ -132,6 +137,7 @@ class Wire:
             time=asked.time,
             seed=asked.seed,
             state=None if asked.state is None else State.from_token(asked.state),
+            history={name: _keyed(amounts, candidates.columns.get(name)) for name, amounts in asked.history.items()},
         )
         return Order(request, asked.trace)
 
@@ -151,6 +157,17 @@ class Wire:
     def _refusal(self, message: str, plain: Any) -> RequestError:
         fault = find_fault(message, plain, self.body)
         return RequestError(spelled(fault.path) or "body", fault.rule, fault.got, fault.hint)
+
+
+def _keyed(amounts: dict[str | int, float], column: Column | None) -> dict[str | int, float]:
+    """Return what a user looked at by the values of a column: keys of a JSON object are text, also for numbers."""
+    names = set(column.names) if isinstance(column, Keys | KeyLists) else set()
+    if not any(isinstance(name, int) for name in names):
+        return amounts
+    return {
+        int(value) if value not in names and _WHOLE.fullmatch(str(value)) else value: amount
+        for value, amount in amounts.items()
+    }
 
 
 def _plain(body: bytes) -> Any:

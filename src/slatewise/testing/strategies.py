@@ -68,6 +68,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "request_id": draw(st.text(max_size=8)),
         "seed": draw(st.integers(-5, 5)),
+        "history": draw(st.sampled_from([{}, {"author": {"a0": 2.5}, "tags": {"quiz": 1, "0": 3}}])),
         "context": draw(st.sampled_from([{}, {"tenure": "new"}, {"tenure": "old"}])),
         "candidates": draw(st.sampled_from([rows, columns])),
     }
