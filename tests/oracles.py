@@ -96,7 +96,12 @@ def discounts(curve, slots):
     """List how much each slot is looked at."""
     if isinstance(curve, (list, tuple)):
         return [curve[min(slot, len(curve) - 1)] for slot in range(slots)]
-    of = {"flat": lambda slot: 1.0, "log": lambda slot: 1 / log2(slot + 2), "reciprocal": lambda slot: 1 / (slot + 1)}
+    of = {
+        "flat": lambda slot: 1.0,
+        "log": lambda slot: 1 / log2(slot + 2),
+        "reciprocal": lambda slot: 1 / (slot + 1),
+        "halving": lambda slot: 0.5**slot,
+    }
     return [of[curve](slot) for slot in range(slots)]
 
 

@@ -31,6 +31,7 @@ def test_value_is_utility_times_exposure():
     assert solved(items).value == pytest.approx(3 + 2 * SECOND + THIRD)
     assert solved(items, exposure="flat").value == 6
     assert solved(items, exposure="reciprocal").value == pytest.approx(3 + 1 + 1 / 3)
+    assert solved(items, exposure="halving").value == 3 + 1 + 1 / 4
     lower = solved(items, exposure=[0.5, 1.0])  # the second slot and all that follow are seen most
     assert (lower.rows[0], lower.value) == (2, pytest.approx(0.5 + 3 + 2))
 

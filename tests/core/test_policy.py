@@ -185,6 +185,11 @@ def test_the_schema_accepts_what_loads_and_describes_every_field():
     Draft7Validator.check_schema(schema)
     validator = Draft7Validator(schema)
     assert validator.is_valid(Document.parse(YAML, "yaml").data)
+    for right in ("tags: keys?\n  p_click: number", "tokens: keys\n  p_click: number"):
+        assert validator.is_valid(Document.parse(YAML.replace("p_click: number", right, 1), "yaml").data)
+    for curve, known in (("halving", True), ("halves", False)):
+        compose = {"solve": {"exposure": curve}}
+        assert validator.is_valid({**Document.parse(YAML, "yaml").data, "compose": compose}) is known
     for wrong in ("first_slot: 0", "first_slt: 2"):
         assert not validator.is_valid(Document.parse(YAML.replace("first_slot: 2", wrong), "yaml").data)
     structs = [schema, *schema["definitions"].values()]

@@ -95,7 +95,7 @@ class Solve(Selector, frozen=True, kw_only=True):
     Attributes:
         by: The number column that is maximised.
         method: How: `auto`, `greedy`, `swap`, `lagrangian`, `flow`, `ilp` or `exact`; see `methods`.
-        exposure: How much each slot is looked at: `log`, `reciprocal`, `flat`, or numbers.
+        exposure: How much each slot is looked at: `log`, `reciprocal`, `halving`, `flat`, or numbers.
         bonus: What rows are worth besides in some slots.
         pairs: What rows near each other add or take.
         deadline_ms: Work after which the best page so far is served, >= 0. Work is counted, not timed, so that the

@@ -10,9 +10,11 @@ from msgspec import Meta
 from slatewise.core.columns import Numbers
 
 Curve: TypeAlias = (
-    Literal["flat", "log", "reciprocal"] | Annotated[list[Annotated[float, Meta(ge=0, le=1_000)]], Meta(min_length=1)]
+    Literal["flat", "halving", "log", "reciprocal"]
+    | Annotated[list[Annotated[float, Meta(ge=0, le=1_000)]], Meta(min_length=1)]
 )
-"""`flat`: 1 everywhere; `log`: 1 / log2(1 + slot); `reciprocal`: 1 / slot; or numbers, the last for all that follow."""
+"""`flat`: 1 everywhere; `log`: 1 / log2(1 + slot); `reciprocal`: 1 / slot; `halving`: 1, 1/2, 1/4, ...; or numbers,
+the last for all that follow."""
 
 
 def exposure_of(curve: Curve, slots: int) -> Numbers:
@@ -23,6 +25,8 @@ def exposure_of(curve: Curve, slots: int) -> Numbers:
 
     >>> exposure_of("reciprocal", 4).tolist(), exposure_of([1, 0.5], 4).tolist()
     ([1.0, 0.5, 0.3333333333333333, 0.25], [1.0, 0.5, 0.5, 0.5])
+    >>> exposure_of("halving", 4).tolist()
+    [1.0, 0.5, 0.25, 0.125]
     """
     slot = np.arange(1, slots + 1)
     match curve:
@@ -32,5 +36,7 @@ def exposure_of(curve: Curve, slots: int) -> Numbers:
             return 1 / np.log2(1 + slot)
         case "reciprocal":
             return 1 / slot
+        case "halving":
+            return np.exp2(1 - slot)
         case _:
             return np.asarray(curve, dtype=np.float64)[np.minimum(slot, len(curve)) - 1]

@@ -19,7 +19,7 @@ from slatewise.core.exposure import Curve
 from slatewise.core.rules import MOST, Rule
 from slatewise.testing.instances import Instance, columns, scope
 
-CURVES: tuple[Curve, ...] = ("log", "reciprocal", "flat", [1.0, 0.5, 0.25])
+CURVES: tuple[Curve, ...] = ("log", "reciprocal", "halving", "flat", [1.0, 0.5, 0.25])
 SLACK = (0, 0, 0, 1, 1, 2)
 
 
