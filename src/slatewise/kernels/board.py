@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from slatewise.kernels.compiled import kernel, leaf
 from slatewise.kernels.rules import (
     AFTER,
     BASE,
@@ -46,7 +46,7 @@ class Board(NamedTuple):
     committed: Any
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def board_of(order, rules, after, length):
     """Return the board of a page of `length` before its first row: rows numbered by `order`, windows cut to the page.
 
@@ -104,7 +104,7 @@ def board_of(order, rules, after, length):
     return board
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _lay_out(rule, rules, past, length):
     """Write bounds, windows, tiers and bases of the rules."""
     base = 0
@@ -123,7 +123,7 @@ def _lay_out(rule, rules, past, length):
         rule[one, SEEN] = base - 1 if rules.by_value[one] else -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _scale(rule, curve, past, length):
     """Return what each slot counts, and write it into the rules: shares are whole millionths that add up to one."""
     scale = np.ones((len(rule), past + length), np.int64)
@@ -147,7 +147,7 @@ def _scale(rule, curve, past, length):
     return scale
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _room(rule, scale):
     room = np.zeros((len(rule), scale.shape[1] + 1), np.int64)
     for one in range(len(rule)):
@@ -160,7 +160,7 @@ def _room(rule, scale):
     return room
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _begin(rule, state, group, sizes, count):
     """Write the state before the first row; `count` is used and left empty.
 
@@ -179,7 +179,7 @@ def _begin(rule, state, group, sizes, count):
     count[:] = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _links(items, order, after):
     n = len(order)
     link = np.zeros((n, 3), np.int32)

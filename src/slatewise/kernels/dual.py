@@ -24,8 +24,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from slatewise.kernels.compiled import kernel
 from slatewise.kernels.matching import match_likely
 from slatewise.kernels.rules import HIGH, LOT, LOW, SEEN, START, TIER, UNIT, WIDTH
 from slatewise.kernels.subgradient import bend, slope_of, walk
@@ -64,7 +64,7 @@ class Dual(NamedTuple):
     looks: int
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def ascend(windows, worth, rows, items, price, spare, most, known, tolerance, steps, limit):
     """Return the best prices found and what they prove.
 
@@ -131,7 +131,7 @@ def ascend(windows, worth, rows, items, price, spare, most, known, tolerance, st
     return Dual(found.rows, found.thing, found.price, found.net, found.of_slot, found.of_thing, bound, looks)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _numbered(items, rows):
     """Return (m,) the number of each row's item among those of `rows`, and how many there are."""
     number = np.full(items.max() + 1, -1, np.int64)
@@ -146,7 +146,7 @@ def _numbered(items, rows):
     return thing, things
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _best_of(net, thing, things):
     """Return (things, slots): the net worth of the best row of each item."""
     best = np.full((things, net.shape[1]), -np.inf)
@@ -156,14 +156,14 @@ def _best_of(net, thing, things):
     return best
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def paid(windows, price, slots):
     """Return (n, slots) float64: the prices that each row pays in each slot."""
     n = len(windows.group) - (len(windows.page) - slots)
     return -_net(windows, np.zeros((n, slots)), np.arange(n), price)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _net(windows, worth, rows, price):
     """Return (m, slots) float64: worth less the prices that a row pays in a slot."""
     rule, group, units, scale = windows.rule, windows.group, windows.units, windows.scale
@@ -194,7 +194,7 @@ def _net(windows, worth, rows, price):
     return net
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _live(windows, rows, price):
     """Return (counts whose price may be other than 0, their rules): for upper bounds, those that rows could exceed."""
     rule, group, units = windows.rule, windows.group, windows.units
@@ -219,7 +219,7 @@ def _live(windows, rows, price):
     return live[:size], owner[:size]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _paid_anyway(windows, price, ground, spare, live, owner):
     """Return what prices add to the bound whatever rows are chosen."""
     rule = windows.rule
@@ -243,7 +243,7 @@ def _paid_anyway(windows, price, ground, spare, live, owner):
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _in_play(thing, net, of_slot, of_thing, missing):
     """Return which rows could stand on a page that is worth less than the bound by no more than `missing`."""
     kept = np.empty(len(thing), np.int64)

@@ -25,9 +25,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from slatewise.kernels.board import board_of
+from slatewise.kernels.compiled import copy, kernel, leaf
 from slatewise.kernels.kinds import better_of_kind
 from slatewise.kernels.pairs import forgone, total
 from slatewise.kernels.rules import (
@@ -70,7 +70,7 @@ class Fees(NamedTuple):
     values: Any
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def search(order, rules, worth, left, right, pair_worth, windows, dual, spare, page, known, enough, tolerance, limit):
     """Return (best page, its worth, bound on the worth of any, looks).
 
@@ -120,7 +120,7 @@ def search(order, rules, worth, left, right, pair_worth, windows, dual, spare, p
     return best, value, max(bound, value), looks
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fees(windows, price):
     """Sort the priced counts by the slot in which their window ends."""
     rule, length = windows.rule, len(windows.page)
@@ -148,7 +148,7 @@ def _fees(windows, price):
     return Fees(start, owner, group, own_price, values)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _regret_of_counts(board, fees, slot):
     """Return what the counts whose windows end here forgo; a count that is outside its bounds forgoes nothing."""
     lost, owner, of_values = 0.0, -1, 0.0
@@ -166,7 +166,7 @@ def _regret_of_counts(board, fees, slot):
     return lost + max(0.0, of_values)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _within(
     board,
     worth,
@@ -251,7 +251,7 @@ def _within(
     return value, looks < limit or value >= enough, looks
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _choices(slack, allowed):
     """Return per slot the rows that may stand there, least regret first, and how many there are."""
     m, slots = slack.shape
@@ -264,7 +264,7 @@ def _choices(slack, allowed):
     return choices, many
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _left_over(of_thing, slots):
     """Return, for so many slots given to items without a price, what items with one must forgo at least."""
     priced = np.sort(of_thing[of_thing > 0.0])
@@ -275,20 +275,20 @@ def _left_over(of_thing, slots):
     return least
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _look_ahead(board, slot, committed, idle, least):
     """Write each rule's outlook, and what is broken per tier, if the row in `slot` were of no group."""
-    least[:] = committed
+    copy(committed, least)
     for one in range(len(board.rule)):
         idle[one] = outlook_without(board.rule, board.state, board.room, one, slot)
         least[board.rule[one, TIER]] += idle[one]
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _fits(board, slot, row, idle, least, spare, own):
     """Tell whether a row may stand in a slot: whether no tier must be broken by more than it may."""
     rule, state, count, group, units, scale, room, _, _, _ = board
-    own[:] = least
+    copy(least, own)
     for one in range(len(rule)):
         if group[row, one] >= 0 and (slot < rule[one, STOP] and (slot >= rule[one, START] or rule[one, LOW] > 0)):
             own[rule[one, TIER]] += (
@@ -300,7 +300,7 @@ def _fits(board, slot, row, idle, least, spare, own):
     return True
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _rest(slack, choices, many, rows, link, at):
     """Return what the slots from `at` on must forgo at least, each with a row that is free."""
     lost = 0.0

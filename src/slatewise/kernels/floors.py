@@ -10,8 +10,8 @@ first windows; the other arrays are those of `kernels.rules`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from slatewise.kernels.compiled import kernel, leaf
 from slatewise.kernels.rules import BASE, DEFICIT, END, LOT, LOW, SEEN, START, STEP, SUPPLY, TIER, USED
 
 RULE, NEED = 0, 1
@@ -21,7 +21,7 @@ SPEAKERS = 8
 """Rows that serve the same floors, a rule on values among them, and that are looked at one by one."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def floors_of(rule):
     """Return the rules with a lower bound, in the order in which their first windows end."""
     floor = np.zeros((np.count_nonzero(rule[:, LOW] > 0), 2), np.int64)
@@ -37,7 +37,7 @@ def floors_of(rule):
     return floor
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def most_served(floor, group):
     """Return the most floors that one row is in a group of."""
     most = 0
@@ -49,7 +49,7 @@ def most_served(floor, group):
     return most
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def count_needs(rule, state, floor, slot):
     """Write, for each floor still due after `slot`, how many rows it still needs and can get."""
     for at in range(len(floor)):
@@ -60,7 +60,7 @@ def count_needs(rule, state, floor, slot):
             floor[at, NEED] = (min(state[one, DEFICIT], state[one, SUPPLY]) + step - 1) // step
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def shortage(rule, state, floor, most, length, into):
     """Write what the floors must be missed by, per tier, because a page of `length` has too few slots for them all.
 
@@ -80,7 +80,7 @@ def shortage(rule, state, floor, most, length, into):
         missed += into[tier]
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def crowded_floors(rule, count, group, units, link, floor, slot, most):
     """Return (how many floors, by their ends, a row in `slot` that serves none would leave too few slots, tries made).
 
@@ -101,7 +101,7 @@ def crowded_floors(rule, count, group, units, link, floor, slot, most):
     return 0, tries
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def served(rule, count, group, floor, slot, row):
     """Return, as bits, which of the floors a row in `slot` would bring nearer."""
     pattern = 0
@@ -112,7 +112,7 @@ def served(rule, count, group, floor, slot, row):
     return pattern
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def crowding(rule, count, group, units, link, floor, slot, row, pattern, most):
     """Return by how many rows the needs of the floors exceed the slots left for them, with `row` in `slot`.
 
@@ -129,7 +129,7 @@ def crowding(rule, count, group, units, link, floor, slot, row, pattern, most):
     return worst
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _coverable(rule, count, group, units, link, floor, left, row):
     """Tell whether `row` (-1: none) and then `left` more are seen to meet the needs of the floors.
 
@@ -179,7 +179,7 @@ def _coverable(rule, count, group, units, link, floor, left, row):
     return True
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _serve(rule, count, group, units, floor, needs, row):
     """Count a row towards the floors that it serves."""
     for at in range(len(floor)):
@@ -189,7 +189,7 @@ def _serve(rule, count, group, units, floor, needs, row):
             count[rule[one, BASE] + group[row, one]] += units[row, one] * rule[one, LOT]
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _serves(rule, count, group, one, row):
     """Tell whether a row would bring a floor nearer."""
     if group[row, one] < 0:

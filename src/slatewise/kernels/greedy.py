@@ -16,37 +16,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from slatewise.kernels.board import board_of
-from slatewise.kernels.floors import count_needs, crowded_floors, crowding, floors_of, most_served, served, shortage
+from slatewise.kernels.compiled import copy, kernel, leaf
+from slatewise.kernels.floors import floors_of, most_served
 from slatewise.kernels.kinds import kinds
-from slatewise.kernels.rules import (
-    LOW,
-    START,
-    STOP,
-    TIER,
-    is_waiting,
-    lift,
-    outlook_with,
-    outlook_without,
-    place,
-    slide,
-    unavoidable,
-)
-
-PATTERNS = 8
-"""Sets of floors served for which the look at a slot remembers what follows."""
+from slatewise.kernels.rules import is_waiting, lift, place, slide
+from slatewise.kernels.slot import CHOSEN, OWN, breaks, crowds, least_broken, less, notes, survey
 
 FORESIGHT = 20_000
 """Questions asked of rows for the sake of floors that rows may serve together; after that, needs are added up."""
 
-CHOSEN, LEAST, OWN = 0, 1, 2
-"""Rows of `price`: what the rules are broken by with the best row so far, with a row of no group, with this row."""
 
-
-@njit(cache=True, nogil=True)
+@kernel
 def fill(
     order: NDArray[np.int32],
     rules: Any,
@@ -79,7 +62,7 @@ def fill(
     return np.empty(0, np.int32), np.zeros(tiers, np.int64), proven, asked
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def distinct(items):
     """Return how many different items there are."""
     if len(items) == 0:
@@ -90,7 +73,7 @@ def distinct(items):
     return np.count_nonzero(seen)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _search(order, rules, after, length, limit, prefer):
     """Return (best page or -1s, what it breaks, whether all was searched, questions asked, deepest slot reached).
 
@@ -102,18 +85,13 @@ def _search(order, rules, after, length, limit, prefer):
     best = np.full(length, -1, np.int32)
     best_cost = np.full(tiers, np.iinfo(np.int64).max, np.int64)
     least = np.zeros((past + length + 1, tiers), np.int64)
-    for one in range(len(rule)):
-        unmet = outlook_without(rule, state, room, one, past - 1)
-        least[past, rule[one, TIER]] += max(unmet, unavoidable(rule, group, units, one))
     floor = floors_of(rule)
     most = most_served(floor, group[:n])
     price = np.zeros((3, tiers), np.int64)
-    shortage(rule, state, floor, most, length, price[OWN])
-    if less(least[past], price[OWN]):
-        least[past] = price[OWN]
+    least_broken(rule, state, group, units, room, floor, most, past, length, price[OWN], least[past])
     if least[past, 0] > 0:
         return best, best_cost, True, 0, 0  # no page of this length keeps the rules that never give way
-    note = np.zeros((max(len(rule), PATTERNS), 4), np.int64)
+    note = notes(len(rule))
     preferred = _renumbered(prefer, order)
     chosen = price[CHOSEN]
     kind = np.empty(0, np.int32)
@@ -171,7 +149,7 @@ def _search(order, rules, after, length, limit, prefer):
     return best, best_cost, True, asked, deepest - past
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _renumbered(prefer, order):
     """Return the preferred rows of each slot in the numbers of the board; for no preference, one row of all."""
     n = len(order)
@@ -188,7 +166,7 @@ def _renumbered(prefer, order):
     return preferred
 
 
-@njit(inline="always")
+@leaf
 def _best_row(board, floor, most, slot, floor_cost, preferred, kind, tried, price, note):
     """Return (row for the slot or -1, questions asked, those asked for floors); `price[CHOSEN]` is what it breaks.
 
@@ -196,62 +174,26 @@ def _best_row(board, floor, most, slot, floor_cost, preferred, kind, tried, pric
     `floor_cost` is what the rules are broken by at least, and `note` is room to write in.
     """
     rule, state, count, group, units, scale, room, link, _, committed = board
-    chosen, least, own = price[CHOSEN], price[LEAST], price[OWN]
-    least[:] = committed
-    idle, live, patterns, crowdings = note[:, 0], note[:, 1], note[:, 2], note[:, 3]
-    lively = 0
-    for one in range(len(rule)):
-        idle[one] = outlook_without(rule, state, room, one, slot)
-        least[rule[one, TIER]] += idle[one]
-        if slot < rule[one, STOP] and (slot >= rule[one, START] or rule[one, LOW] > 0):
-            live[lively] = one
-            lively += 1
-    count_needs(rule, state, floor, slot)
-    crowded, tries = crowded_floors(rule, count, group, units, link, floor, slot, most)
+    chosen = price[CHOSEN]
+    lively, crowded, tries = survey(
+        rule, state, count, group, units, room, link, committed, floor, slot, most, price, note
+    )
     best, best_crowding, asked, met = -1, 0, 0, 0
     looks = tries * len(link)
     for row in preferred:
         asked += 1
         if is_waiting(link, row) or (len(kind) > 0 and tried[slot, kind[row]]):
             continue
-        changed = False
-        for at in range(lively):
-            one = live[at]
-            if group[row, one] >= 0:
-                then = outlook_with(rule, state, count, group, units, scale, room, one, slot, row)
-                if then != idle[one]:
-                    if not changed:
-                        own[:] = least
-                        changed = True
-                    own[rule[one, TIER]] += then - idle[one]
-        cost = own if changed else least
+        cost = price[breaks(rule, state, count, group, units, scale, room, slot, row, lively, price, note)]
         if cost[0] > 0 or (best >= 0 and less(chosen, cost)):
             continue
-        crowds = 0
+        lacks = 0
         if crowded > 0:
-            pattern = served(rule, count, group, floor[:crowded], slot, row)
-            at = 0
-            while at < met and patterns[at] != pattern:
-                at += 1
-            if at == met:
-                met = min(met + 1, PATTERNS)
-                at = met - 1
-                patterns[at] = pattern
-                crowdings[at] = crowding(rule, count, group, units, link, floor[:crowded], slot, row, pattern, most)
-                looks += len(link)
-            crowds = crowdings[at]
-        if best < 0 or crowds < best_crowding or less(cost, chosen):
-            best, best_crowding = row, crowds
-            chosen[:] = cost
-            if crowds == 0 and not less(floor_cost, cost):
+            lacks, met, new = crowds(rule, count, group, units, link, floor[:crowded], most, slot, row, met, note)
+            looks += new * len(link)
+        if best < 0 or lacks < best_crowding or less(cost, chosen):
+            best, best_crowding = row, lacks
+            copy(cost, chosen)
+            if lacks == 0 and not less(floor_cost, cost):
                 break
     return best, asked, looks
-
-
-@njit(cache=True, nogil=True)
-def less(cost, other):
-    """Tell whether `cost` is smaller, the most important tier first."""
-    for tier in range(len(cost)):
-        if cost[tier] != other[tier]:
-            return cost[tier] < other[tier]
-    return False

@@ -6,12 +6,12 @@ Arrays as in `kernels.rules`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from slatewise.kernels.compiled import kernel, leaf
 from slatewise.kernels.rules import AFTER, HIGH, LOT, LOW, SEEN, TWIN
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def kinds(group, units, link):
     """Return the kind of each row: rows of one kind are the same to every rule, so only the best need be tried."""
     n, rules = len(link), group.shape[1]
@@ -37,7 +37,7 @@ def kinds(group, units, link):
     return kind
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _alike(group, units, link, row, other):
     if link[row, TWIN] != row or link[other, TWIN] != other:
         return False
@@ -49,7 +49,7 @@ def _alike(group, units, link, row, other):
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def better_of_kind(board, worth, rows, tolerance):
     """Return (n,) the row that has to stand above each: of its kind, the next better in play; -1 for none.
 
@@ -78,7 +78,7 @@ def better_of_kind(board, worth, rows, tolerance):
     return better
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _falls_alike(worth, rows, tolerance):
     """Tell whether an earlier row is never worth less, and gains at least as much from standing further up."""
     for at in range(1, len(rows)):

@@ -15,10 +15,11 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from slatewise.kernels.compiled import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def match(reward, slot_of, of_slot, of_row, note):
     """Write the matching and its prices, and return the sum.
 
@@ -68,7 +69,7 @@ def match(reward, slot_of, of_slot, of_row, note):
     return of_slot.sum() + of_row.sum()
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def match_likely(reward, likely, slot_of, of_slot, of_row):
     """Write the matching and its prices, and return the sum, looking at likely rows first.
 

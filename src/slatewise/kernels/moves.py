@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from slatewise.kernels.greedy import less
+from slatewise.kernels.compiled import copy, kernel, leaf
 from slatewise.kernels.pairs import total
 from slatewise.kernels.rules import TWIN
+from slatewise.kernels.slot import less
 from slatewise.kernels.windows import clashes, floors_held, holds, put
 
 LOOKS, LEFT, DESPERATE, SORTED = 0, 1, 2, 3
@@ -59,7 +59,7 @@ class Climb(NamedTuple):
     note: Any
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def improve(one, rows):
     """Change the page until no change improves it; changes of at most `rows` rows are tried, of two or of all."""
     improved = True
@@ -72,7 +72,7 @@ def improve(one, rows):
             improved = _bring(one, False) or improved
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def count_in(used, link, row, by):
     """Count a row, and the others of its item, on to the page or off it."""
     other = row
@@ -83,7 +83,7 @@ def count_in(used, link, row, by):
             return
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def is_free(used, link, row, leaving):
     """Tell whether a row could come on to the page if another one left it."""
     if used[row] == 0:
@@ -96,17 +96,17 @@ def is_free(used, link, row, leaving):
     return False
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _shift(trial, page, source, target):
     """Write into `trial` the page whose row from `source` stands at `target`, those between closed up."""
-    trial[:] = page
+    copy(page, trial)
     step = 1 if target > source else -1
     for slot in range(source, target, step):
         trial[slot] = page[slot + step]
     trial[target] = page[source]
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _gain(worth, trial, page):
     """Return what `trial` is worth more than the page, pairs apart."""
     gain = 0.0
@@ -116,7 +116,7 @@ def _gain(worth, trial, page):
     return gain
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bar(one):
     """Return what a change must be worth, pairs apart, to be looked at closely."""
     if one.note[LOOKS] >= one.note[LEFT]:
@@ -126,7 +126,7 @@ def _bar(one):
     return one.tolerance
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _keep(one, gain, entering):
     """Put `trial` on the page if that improves it.
 
@@ -163,7 +163,7 @@ def _keep(one, gain, entering):
     return False
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _replace(one):
     worth, page, trial, used, link = one.worth, one.page, one.trial, one.used, one.link
     group, held, past = one.windows.group, one.held, len(one.windows.page) - len(page)
@@ -178,7 +178,7 @@ def _replace(one):
             elif (
                 row != page[slot] and is_free(used, link, row, page[slot]) and holds(group, held, many, row, page[slot])
             ):
-                trial[:] = page
+                copy(page, trial)
                 trial[slot] = row
                 if _keep(one, gain, slot):
                     improved, many = True, floors_held(one.windows, held, past + slot)
@@ -186,7 +186,7 @@ def _replace(one):
     return improved
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _trade(one):
     worth, page, trial = one.worth, one.page, one.trial
     improved, bar = False, _bar(one)
@@ -195,14 +195,14 @@ def _trade(one):
             a, b = page[upper], page[lower]
             gain = worth[a, lower] + worth[b, upper] - worth[a, upper] - worth[b, lower]
             if gain > bar:
-                trial[:] = page
+                copy(page, trial)
                 trial[upper], trial[lower] = b, a
                 improved = _keep(one, gain, upper) or improved
                 bar = _bar(one)
     return improved
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _move(one):
     worth, page, trial = one.worth, one.page, one.trial
     improved, bar = False, _bar(one)
@@ -217,7 +217,7 @@ def _move(one):
     return improved
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _bring(one, making_room):
     """Bring a free row in for one that goes: those between make room for it, or the one that it pushes goes there."""
     worth, page, trial, used, link = one.worth, one.page, one.trial, one.used, one.link
@@ -232,7 +232,7 @@ def _bring(one, making_room):
             if making_room:
                 _shift(trial, page, leaving, slot)
             else:
-                trial[:] = page
+                copy(page, trial)
                 trial[leaving], trial[slot] = page[slot], gone
             without = _gain(worth, trial, page) - worth[gone, slot]
             asked = 0 if holds(group, held, many, trial[leaving], gone) else many

@@ -7,10 +7,11 @@ is (P, reach) float64, what a pair adds whose rows are 1, 2, ... slots apart.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from slatewise.kernels.compiled import kernel, leaf
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def around(left, right, worth, page, slot, row):
     """Return what `row` in `slot` makes with the rows before it."""
     total = 0.0
@@ -22,7 +23,7 @@ def around(left, right, worth, page, slot, row):
     return total
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def total(left, right, worth, page):
     """Return what all pairs of a page make."""
     made = 0.0
@@ -31,7 +32,7 @@ def total(left, right, worth, page):
     return made
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def most(left, worth, slots):
     """Return (n, slots) float64: the most that each row in each slot can make with the rows after it."""
     bonus = np.zeros((len(left), slots))
@@ -47,7 +48,7 @@ def most(left, worth, slots):
     return bonus
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def forgone(left, right, worth, page, slot, row):
     """Return by how much `row` in `slot` makes less with the rows before it than `most` gave them credit for."""
     lost = 0.0

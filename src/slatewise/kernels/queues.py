@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from slatewise.kernels.compiled import kernel
 
-@njit(cache=True, nogil=True)
+
+@kernel
 def predecessors(queue: NDArray[np.int32], lines: NDArray[np.int32], size: int) -> NDArray[np.int32]:
     """Return (n,) int32: for each row the one before it among the rows of its line, -1 for the first.
 

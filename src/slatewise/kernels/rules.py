@@ -31,7 +31,8 @@ Arrays, as the functions here and in the neighbouring kernels name them:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from slatewise.kernels.compiled import kernel, leaf
 
 LOW, HIGH = 0, 1
 """Columns of `rule`: bounds."""
@@ -58,7 +59,7 @@ TWIN, AFTER, USED = 0, 1, 2
 """Columns of `link`: next row of the same item (in a ring), row to be placed first (-1: none), whether it is placed."""
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def change(rule, state, count, group, units, scale, one, slot, row, sign):
     """Count a row in a slot into (+1) or out of (-1) the window of a rule."""
     if group[row, one] < 0:
@@ -80,7 +81,7 @@ def change(rule, state, count, group, units, scale, one, slot, row, sign):
     state[one, DEFICIT] += max(0, rule[one, LOW] - new) - max(0, rule[one, LOW] - old)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def slide(rule, state, count, group, units, scale, page, slot, sign):
     """Move every window on to `slot` (-1): the row that falls out counts no longer; or move them back (+1)."""
     for one in range(len(rule)):
@@ -89,7 +90,7 @@ def slide(rule, state, count, group, units, scale, page, slot, sign):
             change(rule, state, count, group, units, scale, one, gone, page[gone], sign)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def place(rule, state, count, group, units, scale, link, page, committed, slot, row):
     """Put a row into a slot to which the windows were moved."""
     page[slot] = row
@@ -101,7 +102,7 @@ def place(rule, state, count, group, units, scale, link, page, committed, slot, 
                 committed[rule[one, TIER]] += state[one, EXCESS] + state[one, DEFICIT]
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def lift(rule, state, count, group, units, scale, link, page, committed, slot):
     """Take `place` back."""
     row = page[slot]
@@ -114,7 +115,7 @@ def lift(rule, state, count, group, units, scale, link, page, committed, slot):
     page[slot] = -1
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _use(rule, state, group, units, link, row, sign):
     """Take a row and the others of its item out of what is left (+1), or give them back (-1)."""
     other = row
@@ -128,7 +129,7 @@ def _use(rule, state, group, units, link, row, sign):
             return
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def outlook(rule, room, one, slot, excess, deficit, supply):
     """Return the least that a rule's open window will be outside its bounds, once `slot` is filled.
 
@@ -146,13 +147,13 @@ def outlook(rule, room, one, slot, excess, deficit, supply):
     return excess + max(0, deficit - min(room[one, slot + 1], supply))
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def outlook_without(rule, state, room, one, slot):
     """Return a rule's outlook if the row in `slot` is of none of its groups."""
     return outlook(rule, room, one, slot, state[one, EXCESS], state[one, DEFICIT], state[one, SUPPLY])
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def outlook_with(rule, state, count, group, units, scale, room, one, slot, row):
     """Return a rule's outlook if `row`, which is of one of its groups, is put into `slot`."""
     excess, deficit, supply = state[one, EXCESS], state[one, DEFICIT], state[one, SUPPLY]
@@ -174,7 +175,7 @@ def outlook_with(rule, state, count, group, units, scale, room, one, slot, row):
     return outlook(rule, room, one, slot, excess, deficit, supply)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def unavoidable(rule, group, units, one):
     """Return the least by which the upper bounds of a rule are exceeded on any page, by counting rows alone.
 
@@ -204,7 +205,7 @@ def unavoidable(rule, group, units, one):
     return max(0, together, alone)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def is_waiting(link, row):
     """Tell whether a row cannot be placed now: it is on the page, or a row before it in its queue is not.
 

@@ -9,12 +9,12 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from slatewise.kernels.compiled import kernel, leaf
 from slatewise.kernels.rules import HIGH, LOW, SEEN, START, STOP, TIER, UNIT, WIDTH
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def slope_of(windows, price, spare, most, live, owner, rows, thing, slot_of, net, reward, ground, count, slope):
     """Write the subgradient: by how far the matching breaks each count; 0 where a price can go no further.
 
@@ -51,7 +51,7 @@ def slope_of(windows, price, spare, most, live, owner, rows, thing, slot_of, net
             slope[at] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_matching(windows, rows, thing, slot_of, net, reward, ground, count):
     """Write what stands in each window if slots hold the rows that they are matched with."""
     rule, group, units, scale, wide = windows.rule, windows.group, windows.units, windows.scale, windows.wide
@@ -72,7 +72,7 @@ def _count_matching(windows, rows, thing, slot_of, net, reward, ground, count):
                     count[first + window] += units[row, one] * scale[one, slot]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _slope_of_values(count, price, start, stop, wide, low, slope):
     """Write the subgradient for the values of one window of a rule on distinct values."""
     dear = np.argsort(-price[start:stop:wide])
@@ -83,7 +83,7 @@ def _slope_of_values(count, price, start, stop, wide, low, slope):
         slope[at] = -lacking if lacking > 0.0 or price[at] < 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def bend(slope, way, live):
     """Turn the way taken so far towards the subgradient, so that it does not zigzag; return its squared length.
 
@@ -101,7 +101,7 @@ def bend(slope, way, live):
     return length
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def walk(windows, price, way, most, live, owner, stride):
     """Take one step; a price that would change its side stops at zero."""
     for place in range(len(live)):

@@ -23,15 +23,15 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from slatewise.kernels.greedy import less
+from slatewise.kernels.compiled import kernel, leaf
 from slatewise.kernels.moves import DESPERATE, LOOKS, Climb, count_in, improve, is_free
 from slatewise.kernels.pairs import total
+from slatewise.kernels.slot import less
 from slatewise.kernels.windows import put
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def climb(windows, worth, left, right, pairs, link, limit, desperate, in_order, kicks, tolerance):
     """Improve the page that stands in `windows`, in place, and return the looks taken.
 
@@ -74,7 +74,7 @@ def climb(windows, worth, left, right, pairs, link, limit, desperate, in_order, 
     return note[LOOKS]
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _value(one):
     """Return what the page is worth."""
     value = one.made[0]
@@ -83,7 +83,7 @@ def _value(one):
     return value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _kick(one, seed):
     """Trade two rows and replace one, at random; return the next seed."""
     page, past = one.page, len(one.windows.page) - len(one.page)
@@ -104,7 +104,7 @@ def _kick(one, seed):
     return seed
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _go_back(one, best):
     """Put another page back."""
     page, past = one.page, len(one.windows.page) - len(one.page)

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from slatewise.kernels.board import board_of
+from slatewise.kernels.compiled import kernel, leaf
 from slatewise.kernels.rules import BASE, HIGH, LOW, SEEN, START, STEP, STOP, TIER, WIDTH
 
 
@@ -40,7 +41,7 @@ class Windows(NamedTuple):
     cost: Any
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def windows_of(board):
     """Return the windows of a board on which only the page before stands; free slots hold no row (-1)."""
     rule, group, page = board.rule, board.group, board.page.copy()
@@ -63,14 +64,14 @@ def windows_of(board):
     return windows
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def counted(order, rules, length):
     """Return the windows of a page on which only the past stands, and the rings of rows of one item (`link`)."""
     board = board_of(order, rules, np.full(len(order), -1, np.int32), length)
     return windows_of(board), board.link
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def show(windows, page):
     """Put a page on the windows."""
     past = len(windows.page) - len(page)
@@ -78,7 +79,7 @@ def show(windows, page):
         put(windows, past + slot, page[slot])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def taken_off(windows, length):
     """Take a page of `length` off the windows and return it."""
     past = len(windows.page) - length
@@ -88,7 +89,7 @@ def taken_off(windows, length):
     return page
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def put(windows, slot, row):
     """Give a slot another row; -1 for none on either side."""
     rule, group, units, scale, page, first, wide, count, values, cost = windows
@@ -128,7 +129,7 @@ def _add(rule, first, wide, count, values, cost, one, group, window, units):
         cost[rule[one, TIER]] += max(0, new - high) + max(0, low - new) - max(0, old - high) - max(0, low - old)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def clashes(rule, group, units, scale, shown, trial, at):
     """Tell whether, on the page `trial`, the row at a slot stands in a window that is above its upper bound.
 
@@ -158,7 +159,7 @@ def clashes(rule, group, units, scale, shown, trial, at):
     return False
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def floors_held(windows, held, slot):
     """Write which floors the row of a slot keeps from breaking, and return how many; a row of its group has to come."""
     rule, group, units = windows.rule, windows.group, windows.units
@@ -181,7 +182,7 @@ def floors_held(windows, held, slot):
     return many
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def holds(group, held, many, row, gone):
     """Tell whether a row is of the group of another one under the floors that this one holds."""
     for at in range(many):
