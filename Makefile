@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 export SLATEWISE_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo test check bench bench-house bench-rules serve clean wheel dev
+.PHONY: demo test check bench bench-house bench-rules bench-diversity serve clean wheel dev
 
 demo: $(VENV)/.demo  ## Replay real visits to a news site and leave a report in out/.
 	$(BIN)/slatewise demo --out out
@@ -20,7 +20,7 @@ check: dev  ## Style, types, layering.
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-house bench-rules  ## Every benchmark family.
+bench: bench-house bench-rules bench-diversity  ## Every benchmark family.
 
 bench-house: dev  ## The pipeline, the greedy page, the wire.
 	$(BIN)/python benchmarks/house.py
@@ -29,6 +29,12 @@ bench-house: dev  ## The pipeline, the greedy page, the wire.
 bench-rules: dev  ## The page under rules: how good, how surely, how fast.
 	$(PIP) install "$$(ls dist/slatewise-*.whl)[bench]"
 	$(BIN)/python benchmarks/rules.py
+	$(BIN)/python benchmarks/tables.py
+
+bench-diversity: export OPENBLAS_NUM_THREADS = 1
+bench-diversity: dev  ## The page that is spread: how fast beside pyversity and memory, and whether it is the right one.
+	$(PIP) install "$$(ls dist/slatewise-*.whl)[bench]"
+	$(BIN)/python benchmarks/diversity.py
 	$(BIN)/python benchmarks/tables.py
 
 POLICY ?= examples/feed.yaml

@@ -28,6 +28,7 @@ from msgspec import inspect
 from ruamel.yaml import YAML
 
 import slatewise
+from slatewise.core.policy import Policy
 from slatewise.core.rules import Rule
 from slatewise.stages import STAGES
 
@@ -225,6 +226,11 @@ def test_the_readme_shows_the_files_of_the_examples_folder() -> None:
     shown = {block.file: block.text for block in blocks(ROOT / "README.md") if block.file}
     for name in ("feed.yaml", "request.json"):
         assert shown[name] == (ROOT / "examples" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("policy", sorted((ROOT / "examples").glob("*.yaml")), ids=_name)
+def test_the_policies_of_the_examples_folder_load(policy: Path) -> None:
+    Policy.load(policy, STAGES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

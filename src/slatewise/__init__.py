@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from slatewise.blend.weight import Weight
     from slatewise.compose.constrain import Constrain
     from slatewise.compose.solve import Solve
+    from slatewise.compose.spread import Spread
     from slatewise.core.candidates import Candidates
     from slatewise.core.columns import Embedding, EmbeddingTable
     from slatewise.core.errors import PolicyError, RequestError, SlatewiseError
@@ -46,13 +47,14 @@ _HOMES = {
     "Rule": "core.rules",
     "SlatewiseError": "core.errors",
     "Solve": "compose.solve",
+    "Spread": "compose.spread",
     "State": "core.state",
     "Weight": "blend.weight",
 }
 
 __all__ = [  # noqa: RUF022
     "Feed", "Policy", "Request", "Candidates", "Page", "State",
-    "Fuse", "Calibrate", "Ratio", "Weight", "Merge", "Layout", "Constrain", "Rule", "Solve",
+    "Fuse", "Calibrate", "Ratio", "Weight", "Merge", "Layout", "Constrain", "Rule", "Solve", "Spread",
     "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
 ]  # fmt: skip
 

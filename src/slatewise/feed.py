@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slatewise.core.candidates import Candidates
-from slatewise.core.columns import Codes, Keys, Kind
+from slatewise.core.columns import Codes, Embedding, KeyLists, Keys, Kind
 from slatewise.core.constraints import UNIT, Constraints, Rulebook
-from slatewise.core.errors import RequestError, shown
 from slatewise.core.page import Page, PlacedItem, RuleCost
 from slatewise.core.policy import Policy, StageTable
 from slatewise.core.problem import Solution
@@ -30,13 +30,11 @@ from slatewise.core.rules import Rule
 from slatewise.core.slate import Slate
 from slatewise.core.stage import Annotator, Selector, Stage
 from slatewise.core.state import State
-from slatewise.core.trace import Other, SlotTrace, Step, Trace
+from slatewise.core.trace import Trace
 from slatewise.kernels import audit
 from slatewise.stages import STAGES
 from slatewise.status import measured
-
-LOOK_AHEAD = "look-ahead"
-"""Stands for the rule of a row that was held back for the sake of later slots as a whole."""
+from slatewise.why import Annotated, explained
 
 
 @dataclass(slots=True)
@@ -51,14 +49,7 @@ class _Run:
 
     candidates: Candidates
     rows: Codes
-    history: list[_Annotated] = field(default_factory=list["_Annotated"])
-
-
-class _Annotated(NamedTuple):
-    stage: Annotator
-    rows: Codes
-    before: Candidates
-    after: Candidates
+    history: list[Annotated] = field(default_factory=list["Annotated"])
 
 
 class _Chosen(NamedTuple):
@@ -98,10 +89,11 @@ class Feed:
         self.policy = policy
         self._plan = tuple(_plan(policy))
         self._terminal = policy.selectors[-1]
-        rules = [rule for rule in policy.rules if rule.reach]
         kinds: dict[str, Kind] = {**policy.head.columns, "item_id": "key", "line": "key"}
-        self._reach = max((rule.reach for rule in rules), default=0)
-        remembered: dict[str, Kind] = {name: kinds.get(name, kind) for rule in rules for name, kind in rule.uses}
+        rules = [rule for rule in policy.rules if rule.reach]
+        uses = [use for rule in rules for use in rule.uses] + list(self._terminal.remembers.items())
+        self._reach = max([rule.reach for rule in rules] + [self._terminal.reach])
+        remembered: dict[str, Kind] = {name: kinds.get(name, kind) for name, kind in uses}
         self._remembered = remembered
 
     @classmethod
@@ -158,7 +150,7 @@ class Feed:
                 before = run.candidates
                 run.candidates = before.with_columns(stage.annotate(before, request))
                 if trace:
-                    run.history.append(_Annotated(stage, run.rows, before, run.candidates))
+                    run.history.append(Annotated(stage, run.rows, before, run.candidates))
             elif isinstance(stage, Selector):
                 if stage is self._terminal:
                     constraints = Constraints(book, run.candidates, slots, past=past)
@@ -169,10 +161,7 @@ class Feed:
                     picked = stage.select(run.candidates, keep, constraints=bound, request=request)
                     _narrow(run, picked.rows)
         assert constraints is not None  # a policy ends with a selector
-        utility = run.candidates.number(self._terminal.by)
-        if not np.isfinite(utility).all():
-            row = int((~np.isfinite(utility)).argmax())
-            raise RequestError(f"candidates.{self._terminal.by}[{row}]", "must be finite", shown(float(utility[row])))
+        run.candidates.finite(self._terminal.by)
         solution = self._terminal.select(run.candidates, slots, constraints=constraints, request=request)
         return _Chosen(request, run, constraints, solution)
 
@@ -222,53 +211,40 @@ class Feed:
             value=solution.value,
             status=measured(candidates, constraints, solution, request.slots or 0),
             policy=self.policy.hash,
-            state=self._after(request.state or State(), candidates, picked),
-            trace=self._trace(request, run, constraints, picked) if trace else None,
+            state=self._after(request.state or State(), candidates, solution),
+            trace=self._trace(chosen) if trace else None,
         )
 
-    def _after(self, state: State, candidates: Candidates, picked: Codes) -> State:
+    def _trace(self, chosen: _Chosen) -> Trace:
+        request, run, constraints, solution = chosen
+        slots = explained(request, run.candidates, run.rows, run.history, self._terminal, constraints, solution)
+        return Trace(self.policy.hash, slots)
+
+    def _after(self, state: State, candidates: Candidates, solution: Solution) -> State:
         """Return what the session has seen after a page."""
+        picked = solution.rows
         items = [candidates.item_id[row] for row in picked.tolist()]
         if not self._reach:
-            return state.after(items)
-        last = picked[max(len(picked) - self._reach, 0) :].tolist()
-        columns = [_plain(candidates, name, last) for name in self._remembered]
-        rows = [dict(zip(self._remembered, row, strict=True)) for row in zip(*columns, strict=True)]
-        return state.after(items, rows, reach=self._reach)
+            return state.after(items, memory=solution.memory)
+        last = picked[max(len(picked) - self._reach, 0) :]
+        columns = {
+            name: _plain(candidates, name, last.tolist())
+            for name, kind in self._remembered.items()
+            if not kind.startswith("embedding")
+        }
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        vectors = {
+            name: _vectors(candidates.embedding(name), last) for name in self._remembered.keys() - columns.keys()
+        }
+        return state.after(items, rows, reach=self._reach, vectors=vectors, memory=solution.memory)
 
-    def _trace(self, request: Request, run: _Run, constraints: Constraints, picked: Codes) -> Trace:
-        candidates, by = run.candidates, self._terminal.by
-        utility = candidates.number(by)
-        held, why, runner = audit.passed_over(
-            picked,
-            utility.copy(),
-            candidates.descending(utility),
-            constraints.arrays,
-            self._terminal.predecessors(candidates),
-        )
-        steps = _steps(request, run, run.rows[picked])
-        lines = candidates.key("line")
 
-        def other(row: int, placed: int, rule: str = "") -> Other | None:
-            if row < 0:
-                return None
-            worth = float(utility[row])
-            margin = float(utility[placed]) - worth
-            return Other(candidates.item_id[row], lines.name(row), worth, margin, rule)
-
-        slots = tuple(
-            SlotTrace(
-                slot=slot + 1,
-                item_id=candidates.item_id[row],
-                line=lines.name(row),
-                utility=float(utility[row]),
-                steps=steps[slot],
-                runner_up=other(runner[slot], row),
-                held_back=other(held[slot], row, _rule_name(constraints, why[slot])),
-            )
-            for slot, row in enumerate(picked.tolist())
-        )
-        return Trace(self.policy.hash, slots)
+def _vectors(column: Embedding, rows: Codes) -> NDArray[np.float32]:
+    """Return the vectors of some rows, zeros for none."""
+    table, places = column.table.matrix, column.rows[rows]
+    vectors = np.zeros((len(rows), table.shape[1]), np.float32)
+    vectors[places >= 0] = table[places[places >= 0]]
+    return vectors
 
 
 def _plain(candidates: Candidates, name: str, rows: list[int]) -> list[Any]:
@@ -276,6 +252,8 @@ def _plain(candidates: Candidates, name: str, rows: list[int]) -> list[Any]:
     match candidates.columns.get(name):
         case Keys() as keys:
             return [keys.name(row) for row in rows]
+        case KeyLists() as lists:
+            return [lists.row(row) for row in rows]
         case np.ndarray() as values:
             return [None if value != value else value for value in (values[row].item() for row in rows)]
         case _:
@@ -313,21 +291,3 @@ def _unseen(request: Request) -> _Run:
     shown = set(request.state.shown)
     rows = rows[[item not in shown for item in candidates.item_id]]
     return _Run(candidates.take(rows), rows)
-
-
-def _steps(request: Request, run: _Run, served: Codes) -> list[tuple[Step, ...]]:
-    """Return, per row served, what each annotator wrote for it."""
-    steps: list[list[Step]] = [[] for _ in served]
-    for stage, rows, before, after in run.history:
-        places = [int(np.flatnonzero(rows == row)[0]) for row in served.tolist()]
-        parts = stage.parts(before, request)
-        for number, column in enumerate(stage.writes):
-            values = after.number(column)
-            for slot, place in enumerate(places):
-                terms = {name: float(part[place]) for name, part in parts.items()} if number == 0 else {}
-                steps[slot].append(Step(stage.section, column, float(values[place]), terms))
-    return [tuple(of_row) for of_row in steps]
-
-
-def _rule_name(constraints: Constraints, place: int) -> str:
-    return constraints.book.rules[place].name if place >= 0 else LOOK_AHEAD

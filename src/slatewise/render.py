@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import TypeVar
 
 from rich import box
@@ -15,7 +17,7 @@ from slatewise.core.page import Page, RuleCost, Status
 from slatewise.core.policy import Policy
 from slatewise.core.rules import Between, Match, Rule
 from slatewise.core.stage import Annotator, Selector, Stage
-from slatewise.core.trace import Other, SlotTrace
+from slatewise.core.trace import Other, Part, SlotTrace
 from slatewise.evaluate.replay import Summary
 
 _T = TypeVar("_T")
@@ -26,6 +28,9 @@ LOST = ("binds on pages", "value lost", "price")
 """Columns of what a rule cost, page by page, if that was measured."""
 GAVE_WAY = ("relaxed", "by", "kept short")
 """Columns of where a rule gave way or kept a page short."""
+
+LARGEST = 3
+"""Parts of one name that a trace shows one by one; the others are summed up."""
 
 
 def page_table(page: Page) -> RenderableType:
@@ -49,6 +54,12 @@ def status_line(status: Status, value: float) -> Text:
     if status.missing:
         why = f"; kept so by {', '.join(map(repr, status.held))}" if status.held else ""
         text.append(f"\n  {status.missing} slots not filled{why}", style="yellow")
+    if status.strength is not None:
+        text.append(f"\n  strength {number(status.strength)}")
+    if status.spent is not None:
+        text.append(f", {status.spent:.2%} of the value given up for it")
+    if status.exhausted is not None:
+        text.append(f"\n  exhausted in slot {status.exhausted}: its row adds nothing to what stands above", style="dim")
     return text
 
 
@@ -62,27 +73,41 @@ def trace_table(page: Page, slots: tuple[SlotTrace, ...]) -> RenderableType:
             str(slot.slot),
             Text.assemble((str(slot.item_id), "bold"), f"\n{slot.line}"),
             _worth(slot),
-            _other(slot.runner_up),
+            _other(slot.runner_up, slot.near_tie),
             _held(slot.held_back),
         )
     return Group(table, status_line(page.status, page.value))
 
 
 def _worth(slot: SlotTrace) -> Text:
-    """Write what each stage made of the row, one line a column, with the parts of sums below."""
+    """Write what each stage made of the row, and what it is worth in its slot, with the parts of sums below."""
     lines: list[Text] = []
     for step in slot.steps:
         lines.append(Text.assemble(f"{step.column} {number(step.value)}", (f"  {step.stage}", "dim")))
         lines += [Text(f"  {name} {part:+.4g}", style="dim") for name, part in step.terms.items()]
-    return Text("\n").join(lines or [Text(f"utility {number(slot.utility)}")])
+    lines = lines or [Text(f"utility {number(slot.utility)}")]
+    if slot.parts:
+        lines.append(Text(f"worth {number(slot.worth)}"))
+        lines += [Text(f"  {part}", style="dim") for part in _parts(slot.parts)]
+    return Text("\n").join(lines)
 
 
-def _other(other: Other | None) -> Text:
+def _parts(parts: Iterable[Part]) -> Iterator[str]:
+    """Yield what a row is worth in its slot, part by part: of each name the largest, and the sum of the others."""
+    for name, some in groupby(parts, attrgetter("name")):
+        found = sorted(some, key=lambda part: -abs(part.amount))
+        for part in found[:LARGEST]:
+            yield f"{name} {part.amount:+.4g}" + ("" if part.item_id is None else f" ({part.item_id})")
+        others = [part.amount for part in found[LARGEST:]]
+        if others:
+            yield f"{name} {sum(others):+.4g} ({len(others)} more)"
+
+
+def _other(other: Other | None, near_tie: bool = False) -> Text:
     if other is None:
         return Text("none", style="dim")
-    return Text.assemble(
-        (str(other.item_id), "bold"), f"\n{other.line} {number(other.utility)}\n{other.margin:.4g} behind"
-    )
+    behind = f"{other.margin:.4g} behind" + (", a near tie" if near_tie else "")
+    return Text.assemble((str(other.item_id), "bold"), f"\n{other.line} {number(other.utility)}\n{behind}")
 
 
 def _held(other: Other | None) -> Text:

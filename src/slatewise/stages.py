@@ -7,7 +7,10 @@ from slatewise.blend.merge import Merge
 from slatewise.blend.weight import Weight
 from slatewise.compose.constrain import Constrain
 from slatewise.compose.solve import Solve
+from slatewise.compose.spread import Spread
 from slatewise.core.stage import Stage
 from slatewise.score.fuse import Fuse
 
-STAGES: dict[str, type[Stage]] = {stage.section: stage for stage in (Fuse, Calibrate, Weight, Merge, Constrain, Solve)}
+STAGES: dict[str, type[Stage]] = {
+    stage.section: stage for stage in (Fuse, Calibrate, Weight, Merge, Constrain, Solve, Spread)
+}

@@ -41,7 +41,10 @@ def measured(candidates: Candidates, constraints: Constraints, solution: Solutio
     kind = "empty" if not len(picked) else "relaxed" if relaxed else "optimal" if solution.is_proven else "feasible"
     gap = solution.gap
     bound, gap = (solution.bound, gap) if isfinite(gap) else (None, None)
-    return Status(kind, relaxed, missing, held, bound, gap, solution.least)
+    exhausted = None if solution.exhausted is None else solution.exhausted + 1
+    return Status(
+        kind, relaxed, missing, held, bound, gap, solution.least, solution.strength, solution.spent, exhausted
+    )
 
 
 def _relaxed(

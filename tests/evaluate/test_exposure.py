@@ -67,7 +67,7 @@ def test_no_pages():
         (lambda: item_exposure([[0]], 0), "items: must be a whole number >= 1, got 0"),
         (
             lambda: item_exposure([[0]], 1, curve="logg"),
-            "curve: must be one of 'flat', 'log', 'reciprocal', got 'logg'",
+            "curve: must be one of 'flat', 'halving', 'log', 'reciprocal', got 'logg'",
         ),
         (lambda: item_exposure([[0]], 1, curve=[]), "curve: must not be empty"),
         (lambda: item_exposure([[0]], 1, curve=[-1]), "curve: must be finite and >= 0, got -1.0"),

@@ -122,6 +122,20 @@ class Candidates:
         """Return a number column, (n,) float64."""
         return cast("Numbers", self.columns[name])
 
+    def finite(self, name: str) -> Numbers:
+        """Return a number column in which no value is missing or infinite.
+
+        Raises:
+            RequestError: Names the first row that has none, and how many there are.
+        """
+        values = self.number(name)
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if len(wrong):
+            row = int(wrong[0])
+            hint = f"{len(wrong)} rows have none, the first is {shown(self.item_id[row])}"
+            raise RequestError(f"candidates.{name}[{row}]", "must be finite", shown(float(values[row])), hint)
+        return values
+
     def flag(self, name: str) -> Flags:
         """Return a flag column, (n,) bool."""
         return cast("Flags", self.columns[name])

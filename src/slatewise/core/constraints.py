@@ -101,6 +101,7 @@ class Constraints:
         book: The rules; the arrays follow their order.
         slots: Page size asked for.
         arrays: What kernels take.
+        past: What the session was shown before, oldest first; None for nothing.
 
     Examples:
         >>> items = Candidates.of(author=["a", "b", "a"])
@@ -109,7 +110,7 @@ class Constraints:
         [[0, 1, 0]]
     """
 
-    __slots__ = ("arrays", "book", "slots")
+    __slots__ = ("arrays", "book", "past", "slots")
 
     def __init__(
         self,
@@ -132,6 +133,7 @@ class Constraints:
         """
         self.book = rules if isinstance(rules, Rulebook) else Rulebook(rules)
         self.slots = slots
+        self.past = past
         size = len(self.book.rules)
         seen = 0 if past is None else min(len(past), int(self.book.reach.max(initial=0)))
         if past is not None:

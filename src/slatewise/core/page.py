@@ -59,6 +59,9 @@ class Status(msgspec.Struct, frozen=True):
         bound: What no page that is as long and breaks the rules as little is worth more than; none if unknown.
         gap: By how much the page might be better, relative to its value; 0 if it is the best; none if unknown.
         least: Whether it is proven that no page is longer, and none as long breaks the rules less.
+        strength: The strength of variety that `give_up` led to; none if it was not asked for.
+        spent: Share of the page's value that this strength gives up; above `give_up` if no strength kept to it.
+        exhausted: First slot, from 1, whose row adds nothing to what some term has seen above; none if there is none.
     """
 
     kind: StatusKind
@@ -68,6 +71,9 @@ class Status(msgspec.Struct, frozen=True):
     bound: float | None = None
     gap: float | None = None
     least: bool = False
+    strength: float | None = None
+    spent: float | None = None
+    exhausted: int | None = None
 
 
 class PlacedItem(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ possible. A method returns such a page as it finds, and what it can prove of it:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import fsum, isfinite
 from typing import final
@@ -113,6 +114,10 @@ class Solution:
         bound: What no page that is as long and breaks the rules as little is worth more than; infinite if unknown.
         least: Whether it is proven that no page is longer, and none as long breaks the rules less.
         prices: (R,) float64, utility per unit of each rule's bounds, >= 0; None if the method has none.
+        strength: The strength of variety that a search found; None if none was asked for.
+        spent: Share of the page's value that this strength gives up.
+        exhausted: First slot, from 0, whose row adds nothing new to what is above; None if there is none.
+        memory: What the next page of the session has to know, besides the rows shown.
     """
 
     rows: Codes
@@ -120,6 +125,10 @@ class Solution:
     bound: float = np.inf
     least: bool = False
     prices: Numbers | None = None
+    strength: float | None = None
+    spent: float | None = None
+    exhausted: int | None = None
+    memory: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
     @property
     def gap(self) -> float:

@@ -28,7 +28,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         seed: Root of every pseudo-random choice.
         state: What the session has seen before; None starts one.
         history: What the user looked at before: per column of keys its values, and how often or how long, >= 0, such
-            as `{"genres": {"drama": 12, "comedy": 3}}`; no stage reads it yet.
+            as `{"genres": {"drama": 12, "comedy": 3}}`; `compose.spread` may balance pages by it.
     """
 
     candidates: Candidates

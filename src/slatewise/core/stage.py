@@ -20,6 +20,7 @@ from slatewise.core.constraints import Constraints
 from slatewise.core.problem import Solution
 from slatewise.core.request import Request
 from slatewise.core.rules import Rule
+from slatewise.core.trace import Judged
 
 if TYPE_CHECKING:
     from slatewise.core.policy import Policy
@@ -92,6 +93,22 @@ class Selector(Stage, frozen=True):
         request: Request | None = None,
     ) -> Solution:
         """Return at most `slots` distinct rows in serving order, of distinct items, under the constraints."""
+
+    @property
+    def remembers(self) -> Mapping[str, Kind]:
+        """Columns of rows shown that a later page of the session looks at, besides those that rules look at."""
+        return {}
+
+    @property
+    def reach(self) -> int:
+        """How many rows shown before a page looks at, besides those that rules look at."""
+        return 0
+
+    def judged(
+        self, candidates: Candidates, solution: Solution, constraints: Constraints, request: Request
+    ) -> Judged | None:
+        """Return what rows were worth in each slot; None if that is the column in `by`, whatever stands above."""
+        return None
 
     def keep(self, slots: int) -> int | None:
         """Return how many rows it passes on to a selector that follows; None if it passes all on without picking."""

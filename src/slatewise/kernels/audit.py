@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from slatewise.kernels.board import board_of
+from slatewise.kernels.compiled import kernel, leaf
 from slatewise.kernels.rules import (
     DEFICIT,
     END,
@@ -26,7 +26,7 @@ NO_ROW = -1
 NO_RULE = -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def broken(page: NDArray[np.int32], rules: Any) -> NDArray[np.int64]:
     """Return (R,) int64: how far the windows of each rule are outside its bounds on this page, summed.
 
@@ -35,13 +35,13 @@ def broken(page: NDArray[np.int32], rules: Any) -> NDArray[np.int64]:
     return _counted(page, rules)[0]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def binding(page: NDArray[np.int32], rules: Any) -> NDArray[np.bool_]:
     """Return (R,) bool: whether some count of each rule stands at one of its bounds, or beyond."""
     return _counted(page, rules)[1]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _counted(page, rules):
     """Return (how far each rule is outside its bounds, whether some count of it stands at one, or beyond)."""
     n, past = len(rules.items), len(rules.group) - len(rules.items)
@@ -74,7 +74,7 @@ def _counted(page, rules):
     return amount, at_bound
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def shares(curve):
     """Return the share of each slot in the exposure of a window, in whole millionths that add up to one."""
     total = curve.sum()
@@ -84,15 +84,18 @@ def shares(curve):
     return np.diff(upto)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def passed_over(
     page: NDArray[np.int32],
-    utility: NDArray[np.float64],
-    order: NDArray[np.int32],
+    worth: NDArray[np.float64],
+    orders: NDArray[np.int32],
     rules: Any,
     after: NDArray[np.int32],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Return per slot (row held back, rule that held it back, runner-up), -1 where there is none.
+
+    `worth` is (k, n), what rows are worth in each slot, or (1, n) if that is the same in all; `orders` are the rows by
+    descending worth.
 
     The row held back is the best one worth more than the row in the slot. The rule is the most important one that
     it would have broken further; -1 if none would at this slot, so that a later slot's needs decided. The
@@ -102,6 +105,7 @@ def passed_over(
     held = np.full(length, NO_ROW, np.int32)
     why = np.full(length, NO_RULE, np.int32)
     runner = np.full(length, NO_ROW, np.int32)
+    order = orders[0] if len(orders) else np.empty(0, np.int32)
     board = board_of(order, rules, after, length)
     rule, state, count, group, units, scale, _, link, placed, committed = board
     past = len(placed) - length
@@ -114,23 +118,25 @@ def passed_over(
         slide(rule, state, count, group, units, scale, placed, past + slot, -1)
         own = position[page[slot]]
         _outlooks(board, past + slot, own, here)
-        for row in range(len(order)):
-            if rules.items[order[row]] == rules.items[page[slot]] or is_waiting(link, row):
+        utility = worth[min(slot, len(worth) - 1)]
+        for source in orders[min(slot, len(orders) - 1)]:
+            row = position[source]
+            if rules.items[source] == rules.items[page[slot]] or is_waiting(link, row):
                 continue
             _outlooks(board, past + slot, row, there)
             first = _first_worse(here, there)
-            worth_more = utility[order[row]] > utility[page[slot]]
+            worth_more = utility[source] > utility[page[slot]]
             if worth_more and held[slot] < 0:
-                held[slot] = order[row]
+                held[slot] = source
                 why[slot] = first if first >= 0 else _floor_served(board, past + slot, own, row)
             elif first < 0 and not worth_more:
-                runner[slot] = order[row]
+                runner[slot] = source
                 break
         place(rule, state, count, group, units, scale, link, placed, committed, past + slot, own)
     return held, why, runner
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _outlooks(board, slot, row, into):
     """Write each rule's outlook with `row` in `slot`."""
     rule, state, count, group, units, scale, room, _, _, _ = board
@@ -141,7 +147,7 @@ def _outlooks(board, slot, row, into):
             into[one] = outlook_without(rule, state, room, one, slot)
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _first_worse(here, there):
     for rule in range(len(here)):
         if there[rule] > here[rule]:
@@ -149,7 +155,7 @@ def _first_worse(here, there):
     return NO_RULE
 
 
-@njit(cache=True, nogil=True)
+@leaf
 def _floor_served(board, slot, own, other):
     """Return the floor, still due, that the row in the slot serves and the other does not; the first to end."""
     rule, state, group = board.rule, board.state, board.group
