@@ -5,18 +5,21 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 export SLATEWISE_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo test check bench bench-house bench-rules bench-diversity serve clean wheel dev
+.PHONY: demo tradeoff test check bench bench-house bench-rules bench-diversity serve clean wheel dev
 
 demo: $(VENV)/.demo  ## Replay real visits to a news site and leave a report in out/.
 	$(BIN)/slatewise demo --out out
+
+tradeoff: dev  ## What variety costs on MovieLens-1M, for every variant: a picture in out/, if SLATEWISE_DATA has the data.
+	$(BIN)/python examples/movielens.py out
 
 test: dev check  ## Everything: the installed wheel, its doctests, the documentation, the style.
 	cd tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir=.. -n 2 .
 	cd tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir=.. -p no:cacheprovider --doctest-modules --pyargs slatewise
 
 check: dev  ## Style, types, layering.
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from math import log, log2
 from pathlib import Path
+from xml.etree import ElementTree
 
 import httpx
 import pyarrow
@@ -104,6 +106,48 @@ def test_replay_refuses_an_output_that_cannot_be(tmp_path, out):
     done = run("replay", POLICY, str(path), "--out", str(tmp_path / out))
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert path.read_text() == json.dumps(REQUEST) + "\n"
+
+
+@pytest.fixture
+def tradeoff_files(tmp_path):
+    policy, requests = tmp_path / "feed.yaml", tmp_path / "requests.jsonl"
+    policy.write_text(
+        "{version: 1, lines: [posts], columns: {utility: number, topic: key}, slots: 2, compose: {spread: {terms: ["
+        "{name: topics, variant: mmr, similar: [{same: topic}]}]}}}"
+    )
+    rows = [{"item_id": name, "line": "posts", "utility": worth, "topic": name[0]} for name, worth in
+            (("a1", 1.0), ("a2", 0.8), ("b1", 0.4))]  # fmt: skip
+    requests.write_text(json.dumps({"candidates": rows}) + "\n")
+    return str(policy), str(requests), tmp_path / "out"
+
+
+def test_tradeoff_says_what_variety_costs_and_draws_it(tradeoff_files):
+    policy, requests, out = tradeoff_files
+    done = run("tradeoff", policy, requests, "--strengths", "0.5", "--variants", "mmr,gap", "--out", str(out), "--json")
+    found = json.loads(done.stdout)
+    assert [arm["name"] for arm in found["arms"]] == ["mmr", "gap"]
+    start, half = found["arms"][0]["points"]
+    assert (start["strength"], start["kept"], start["columns"]["topic"]["entropy"]) == (0, 1, 0)
+    assert half["kept"] == pytest.approx((1 + 0.4 / log2(3)) / (1 + 0.8 / log2(3)))
+    assert half["columns"]["topic"]["entropy"] == pytest.approx(log(2))
+    assert half["columns"]["topic"]["divergence"] is None
+    assert found["small"] == 1
+    assert ElementTree.parse(out / "tradeoff.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    table = run("tradeoff", policy, requests, "--strengths", "0.5", "--slots", "1").stdout
+    assert "largest strength that gives up at most" in table
+    assert "requests with fewer than" not in table
+
+
+def test_tradeoff_draws_only_where_it_can(tradeoff_files):
+    policy, requests, _ = tradeoff_files
+    done = run("tradeoff", policy, requests, "--out", policy)
+    assert (done.returncode, "out: must be a folder" in done.stderr) == (1, True)
+    without = "import sys; sys.modules['matplotlib'] = None; from slatewise.cli import app; app(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", without, "tradeoff", policy, requests, "--out", "."], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "is not installed: pip install 'slatewise[report]'" in done.stderr
 
 
 def test_schema_is_json():

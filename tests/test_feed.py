@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -86,6 +87,18 @@ def test_a_policy_survives_every_format(policy):
     text = json.dumps(policy.document())
     for form in ("json", "yaml"):
         assert Policy.parse(Document.parse(text, form), STAGES).hash == policy.hash
+
+
+def test_the_pool_is_what_the_last_stage_chooses_from():
+    """What the session saw is gone, what stages wrote is there, and rows say where they stand in the request."""
+    request = next(requests(1))
+    first = Feed(FULL).compose(request)
+    pool, rows = Feed(FULL).pool(msgspec.structs.replace(request, state=first.state))
+    assert sorted(pool.item_id) == sorted({*request.candidates.item_id} - {*first.item_ids})
+    assert [request.candidates.item_id[row] for row in rows] == pool.item_id
+    later = Feed(FULL).compose(msgspec.structs.replace(request, state=first.state))
+    worth = dict(zip(pool.item_id, pool.number("utility").tolist(), strict=True))
+    assert [item.utility for item in later.items] == [worth[item.item_id] for item in later.items]
 
 
 def test_same_bytes_in_any_process_and_with_any_hash_seed():

@@ -18,6 +18,7 @@ import typer
 
 if TYPE_CHECKING:
     from slatewise.core.page import Page
+    from slatewise.evaluate.tradeoff import Tradeoff
     from slatewise.feed import Feed
     from slatewise.serve.wire import Order
 
@@ -138,6 +139,44 @@ def replay(
 
 
 @app.command()
+def tradeoff(
+    policy: PolicyFile,
+    requests: Annotated[Path, typer.Argument(help="Requests: .jsonl or .parquet.", show_default=False)],
+    variants: Annotated[str, typer.Option(help="Variants of its first term to compare, as mmr,dpp.")] = "",
+    against: Annotated[list[Path] | None, typer.Option(help="Another policy to compare; may be repeated.")] = None,
+    strengths: Annotated[str, typer.Option(help="Strengths to try, from 0 to 1, as 0.1,0.5.")] = "",
+    columns: Annotated[str, typer.Option(help="Further columns to measure, as genres,author.")] = "",
+    slots: Annotated[int | None, typer.Option(help="Page size instead of the requests'.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for a picture, tradeoff.svg.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compose the pages of a file of requests at many strengths, and show what variety gains and costs."""
+    from msgspec.structs import replace
+
+    from slatewise import render
+    from slatewise.evaluate.tradeoff import STRENGTHS, Tally, compared, trials
+    from slatewise.serve.files import count_requests, read_requests
+    from slatewise.serve.wire import Wire
+
+    with refusals(as_json), extra("parquet"):
+        named = [(path.stem, _feed(path).policy) for path in (policy, *(against or []))]
+        arms = compared(named, variants=_listed(variants))
+        steps = _numbers("strengths", strengths) or STRENGTHS
+        tally = Tally(arms, strengths=steps, columns=_listed(columns))
+        draw = _picture_in(out)
+        orders = (order.request for order in read_requests(requests, Wire(named[0][1])))
+        asked = (replace(one, slots=slots) if slots else one for one in orders)
+        for trial in render.progress(trials(arms, asked, strengths=steps), count_requests(requests)):
+            tally.add(trial)
+        found = tally.tradeoff()
+        if as_json:
+            _print_json(found)
+        else:
+            _show(render.tradeoff_tables(found))
+        draw(found)
+
+
+@app.command()
 def serve(
     policy: PolicyFile,
     host: Annotated[str, typer.Option(help="Address to listen on; only this machine by default.")] = "127.0.0.1",
@@ -247,6 +286,40 @@ def _order(feed: Feed, request: str) -> Order:
     except OSError as error:
         raise RequestError("request", "must be a readable file", f"{request} ({error.strerror})") from None
     return Wire(feed.policy).decode(body)
+
+
+def _listed(text: str) -> list[str]:
+    return [name for name in map(str.strip, text.split(",")) if name]
+
+
+def _numbers(where: str, text: str) -> list[float]:
+    from slatewise.core.errors import RequestError, shown
+
+    try:
+        return list(map(float, _listed(text)))
+    except ValueError:
+        raise RequestError(where, "must be numbers with commas between", shown(text)) from None
+
+
+def _picture_in(folder: Path | None) -> Callable[[Tradeoff], None]:
+    """Return what draws a picture into a folder, which is made if it is not there; nothing without a folder."""
+    from slatewise.core.errors import RequestError
+
+    if folder is None:
+        return lambda found: None
+    with extra("report"):
+        from slatewise.pictures.tradeoff import picture
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError("out", "must be a folder, or a place for one", f"{folder} ({error.strerror})") from None
+    path = folder / "tradeoff.svg"
+
+    def draw(found: Tradeoff) -> None:
+        path.write_text(picture(found), encoding="utf-8")
+        _note(f"picture: {path}")
+
+    return draw
 
 
 def _print_json(value: Any) -> None:

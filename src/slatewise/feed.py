@@ -139,8 +139,26 @@ class Feed:
             costs.append(RuleCost(rule.name, bool(binds[place]), lost, price, float(broken[place]) / UNIT))
         return tuple(costs)
 
+    def pool(self, request: Request) -> tuple[Candidates, Codes]:
+        """Return what the last selector chooses from, with every column, and where it stands in the request's rows.
+
+        Raises:
+            RequestError: As `compose`.
+        """
+        run, _ = self._prepared(self.policy.admit(request), self._plan)
+        return run.candidates, run.rows
+
     def _chosen(self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False) -> _Chosen:
         """Run the stages on a request that was admitted."""
+        run, constraints = self._prepared(request, plan, trace)
+        run.candidates.finite(self._terminal.by)
+        solution = self._terminal.select(run.candidates, constraints.slots, constraints=constraints, request=request)
+        return _Chosen(request, run, constraints, solution)
+
+    def _prepared(
+        self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False
+    ) -> tuple[_Run, Constraints]:
+        """Run the stages before the last selector."""
         slots = request.slots or 0
         run = _unseen(request)
         past = request.state.past(self._remembered) if request.state is not None and self._reach else None
@@ -161,9 +179,7 @@ class Feed:
                     picked = stage.select(run.candidates, keep, constraints=bound, request=request)
                     _narrow(run, picked.rows)
         assert constraints is not None  # a policy ends with a selector
-        run.candidates.finite(self._terminal.by)
-        solution = self._terminal.select(run.candidates, slots, constraints=constraints, request=request)
-        return _Chosen(request, run, constraints, solution)
+        return run, constraints
 
     def warm(self) -> None:
         """Compile every kernel that the policy uses, by composing a page of made-up candidates."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from math import isnan
 from operator import attrgetter
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from slatewise.core.rules import Between, Match, Rule
 from slatewise.core.stage import Annotator, Selector, Stage
 from slatewise.core.trace import Other, Part, SlotTrace
 from slatewise.evaluate.replay import Summary
+from slatewise.evaluate.tradeoff import AHEAD, Arm, Tradeoff
 
 _T = TypeVar("_T")
 
@@ -232,6 +234,37 @@ def summary_tables(summary: Summary) -> RenderableType:
         f"time per page: half within {times.p50:.3g} ms, 99 % within {times.p99:.3g} ms",
     )
     return Group(head, lines, *([rules] if summary.rules else []))
+
+
+def tradeoff_tables(found: Tradeoff) -> RenderableType:
+    """Return what variety gains and costs: a table for each policy, and how far each of them may go."""
+    shares = [f"{one.share:.0%}" for one in found.arms[0].within]
+    within = _table("largest strength that gives up at most", *shares, numeric=tuple(shares))
+    for arm in found.arms:
+        within.add_row(Text(arm.name), *("none" if one.strength is None else f"{one.strength:g}" for one in arm.within))
+    head = Text.assemble((f"{found.requests} requests", "bold"), f"  {found.items} items in their pools")
+    if found.small:
+        few = f"requests with fewer than {AHEAD} times as many items as slots: {found.small}"
+        head.append(f"\n{few}; variety has little to choose from there", style="yellow")
+    return Group(head, *(table for arm in found.arms for table in (Text(f"\n{arm.name}", "bold"), _arm(arm))), within)
+
+
+def _arm(arm: Arm) -> Table:
+    """Return a policy's curve; what no page has is left out."""
+    measures = [
+        (column, measure)
+        for column, means in arm.points[0].columns.items()
+        for measure in means
+        if not all(isnan(point.columns[column][measure]) for point in arm.points)
+    ]
+    names = ("strength", "value", "kept", "nDCG", *(f"{c}\n{m}" for c, m in measures), "coverage", "Gini")
+    table = _table(*names, numeric=names)
+    for point in arm.points:
+        told = (point.columns[column][measure] for column, measure in measures)
+        rest = (number(one) for one in (point.ndcg, *told))
+        shares = f"{point.coverage:.1%}", number(point.gini)
+        table.add_row(f"{point.strength:g}", number(point.value), f"{point.kept:.1%}", *rest, *shares)
+    return table
 
 
 def progress(pages: Iterable[_T], total: int) -> Iterable[_T]:

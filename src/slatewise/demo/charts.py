@@ -1,51 +1,23 @@
-"""The report's pictures, as SVG to be put inline.
-
-Colours are drawn as place-holders and handed out as CSS variables (`var(--ink)`), so that one picture serves light and
-dark pages; text stays text in the page's own font. Equal figures give equal bytes.
-"""
+"""The report's pictures, as SVG to be put inline, in the page's own font and colours."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
-from matplotlib.figure import Figure
 
 from slatewise.demo.arms import ARMS
 from slatewise.demo.outcome import Measured, Outcome
 from slatewise.demo.wording import NAMES, short
 from slatewise.evaluate.intervals import Interval
+from slatewise.pictures.svg import drawn, placeholders
 
-VARIABLES = ("ink", "soft", "faint", "for_you", "trending", "fresh", "raw", "blended", "ruled", "random")
-"""Names of the CSS variables that pictures use."""
-
-COLOUR = {name: f"#0000{place + 16:02x}" for place, name in enumerate(VARIABLES)}
-
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "slatewise",
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "text.color": COLOUR["ink"],
-    "axes.edgecolor": COLOUR["faint"],
-    "axes.labelcolor": COLOUR["soft"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "xtick.color": COLOUR["soft"],
-    "ytick.color": COLOUR["ink"],
-    "ytick.left": False,
-    "grid.color": COLOUR["faint"],
-    "grid.linewidth": 0.8,
-    "lines.solid_capstyle": "round",
-}
+COLOUR = placeholders(("for_you", "trending", "fresh", "raw", "blended", "ruled", "random"))
+"""Names of the CSS variables that pictures use, and the colours that stand for them while drawing."""
 
 
 def hit_rates(outcome: Outcome) -> str:
@@ -131,23 +103,6 @@ def _rows(axes: Axes, names: list[str]) -> None:
 @contextmanager
 def _drawn(width: float, height: float) -> Iterator[tuple[Axes, list[str]]]:
     """Give axes to draw on; the picture is in the list when the block ends."""
-    svg: list[str] = []
-    with rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure(figsize=(width, height), layout="constrained")
+    with drawn(width, height, COLOUR) as (figure, svg):
+        figure.set_layout_engine("constrained")
         yield figure.add_subplot(), svg
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg.append(_inline(text.getvalue()))
-
-
-def _inline(text: str) -> str:
-    """Return the svg element alone, scaled by the page, with CSS variables for colours and the page's font."""
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r'\1 role="img"', text, count=1)
-    text = re.sub(r" font-family: [^;\"]*;", "", text)
-    for name, colour in COLOUR.items():
-        text = text.replace(colour, f"var(--{name.replace('_', '-')})")
-    return text

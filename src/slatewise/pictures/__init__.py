@@ -1,0 +1,1 @@
+"""Pictures of what was measured, as SVG; they need the extra `report`."""
