@@ -47,10 +47,10 @@ class Rows(NamedTuple):
 
     def lists(self, name: str) -> KeyLists:
         """Return the lists of a column of key lists, or of a key column as lists of one."""
-        own = _as_lists(self.candidates.columns[name] if name != "item_id" else self.candidates.key(name))
+        own = _lists_of(self.candidates, name)
         if self.past is None:
             return own
-        past = _as_lists(self.past.columns[name] if name != "item_id" else self.past.key(name))
+        past = _lists_of(self.past, name)
         places = _places(own.names)
         codes = np.concatenate([own.codes, _recoded(Keys(past.codes, past.names), places)])
         starts = np.concatenate([own.starts, own.starts[-1] + past.starts[1:]])
@@ -81,13 +81,15 @@ def _recoded(keys: Keys, places: dict[Any, int]) -> Codes:
     return table[keys.codes]
 
 
-def _as_lists(column: Any) -> KeyLists:
-    if isinstance(column, KeyLists):
-        return column
-    here = column.codes >= 0
+def _lists_of(candidates: Candidates, name: str) -> KeyLists:
+    """Return a column of key lists, or a key column as lists of one."""
+    if isinstance(candidates.columns.get(name), KeyLists):
+        return candidates.key_lists(name)
+    codes, names = candidates.key(name)
+    here = codes >= 0
     starts = np.zeros(len(here) + 1, np.int32)
     np.cumsum(here, out=starts[1:])
-    return KeyLists(column.codes[here], starts, column.names)
+    return KeyLists(codes[here], starts, names)
 
 
 class _Builder:
@@ -244,9 +246,8 @@ def bound_signals(terms: Sequence[Term], rows: Rows) -> tuple[Signals, Numbers]:
 
 def terms_for(terms: Sequence[Term], slots: int) -> Terms:
     """Return the terms for a page of `slots`."""
-    longest = max([1, *(min(term.window or ALL, MEMORY + slots) for term in terms)])
-    fading = any(term.variant in ("gap", "spectrum") for term in terms)
-    longest = longest if fading else 1
+    fading = [term for term in terms if term.variant in ("gap", "spectrum")]
+    longest = max([1, *(min(term.window or ALL, MEMORY + slots) for term in fading)])
     return Terms(
         variant=np.array([VARIANTS.index(term.variant) for term in terms], dtype=np.int64),
         spans=np.array([term.spans for term in terms], dtype=np.bool_),

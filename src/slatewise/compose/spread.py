@@ -27,7 +27,7 @@ from msgspec import Meta
 
 from slatewise.compose.scales import Scale, require, scaled
 from slatewise.compose.signals import Rows, bound_balances, bound_signals, levels_of, spacings_for, terms_for
-from slatewise.compose.terms import Balance, Fresh, Novel, Spacing, Term
+from slatewise.compose.terms import RESIDUAL, Balance, Fresh, Novel, Spacing, Term
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Kind, Numbers
 from slatewise.core.constraints import Constraints
@@ -193,10 +193,9 @@ class Spread(Selector, frozen=True, kw_only=True, dict=True):
             found = spread.solve(problem)
         else:
             found = spread.solve_within(problem, self.give_up)
-        searched = self.give_up is not None
         return replace(
             found.solution,
-            strength=found.strength if searched else None,
+            strength=None if self.give_up is None else found.strength,
             spent=found.spent,
             exhausted=found.exhausted if found.exhausted >= 0 else None,
             memory=self._memory(found, scale, candidates) if self.reach or len(scale) or self.scale == "rank" else {},
@@ -303,7 +302,7 @@ class Spread(Selector, frozen=True, kw_only=True, dict=True):
             gone = np.isin(candidates.items, candidates.items[found.solution.rows])  # other nominations of them, too
             kept["scale"] = np.append(scale, np.sort(candidates.number(self.by)[gone])).tobytes()
         for place, term in enumerate(self._live if len(found.bases) else ()):
-            if not term.spans and term.variant in _OF_BASES and term.window is not None and term.window < MEMORY:
+            if not term.spans and term.variant in RESIDUAL and term.window is not None and term.window < MEMORY:
                 bases = found.bases[place]
                 kept[f"bases {term.name}"] = bases[max(len(bases) - term.window, 0) :].tobytes()
         return kept
@@ -317,9 +316,6 @@ class Spread(Selector, frozen=True, kw_only=True, dict=True):
                 last = kept.reshape(-1, wide)[-seen:]
                 bases[place, seen - len(last) :] = last
         return bases
-
-
-_OF_BASES = ("projection", "ssd_star", "ssd_volume", "dpp")
 
 
 def _numbers(kept: bytes) -> Numbers:

@@ -199,10 +199,9 @@ def alike(signal, share, address, scale, near, there, first, last, row, at):
     """Return how alike a candidate and a seat are under cosines `first` to `last` - 1, in float64."""
     total = 0.0
     for one in range(first, last):
-        value = decide(signal, address, scale, near, 0, one, row, at)
-        if signal[one, NEGATIVE] != KEEP:
-            value = bent(value, signal[one, NEGATIVE], there[at, one] and address[signal[one, COLUMN], row] != 0)
-        total += share[one] * value
+        both = there[at, one] and address[signal[one, COLUMN], row] != 0
+        cosine = decide(signal, address, scale, near, 0, one, row, at)
+        total += share[one] * bent(cosine, signal[one, NEGATIVE], both)
     return total
 
 

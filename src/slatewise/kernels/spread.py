@@ -23,7 +23,7 @@ import numpy as np
 from slatewise.kernels.bases import prepare, take_seat
 from slatewise.kernels.board import board_of
 from slatewise.kernels.coarse import coarsely, look_over
-from slatewise.kernels.compiled import inlined, kernel, leaf
+from slatewise.kernels.compiled import copy, inlined, kernel, leaf
 from slatewise.kernels.floors import floors_of, most_served
 from slatewise.kernels.greedy import distinct
 from slatewise.kernels.redundancy import (
@@ -33,7 +33,6 @@ from slatewise.kernels.redundancy import (
     ITEMS,
     MOVES,
     MSD_MEAN,
-    RINGS,
     SUM,
     VARIANT,
     VOLUME,
@@ -41,7 +40,6 @@ from slatewise.kernels.redundancy import (
     least_of,
     most_gain,
     moving_bound,
-    sum_bound,
 )
 from slatewise.kernels.refine import exactly, refine_bases, refine_items, refine_max, refine_sum
 from slatewise.kernels.rules import TWIN, USED, place, slide
@@ -105,7 +103,7 @@ def _spread(order, rank, base, variety, bases, rules, slots):
     upto, run, low = np.zeros((many, n), np.int32), np.zeros((many, n)), np.zeros((many, n))
     ring, known = np.empty(ring_size), np.zeros(many)
     for a in range(many):
-        low[a] = most_gain(term[a : a + 1], size[a : a + 1], terms[5][a : a + 1], 1, 0) / -size[a, WEIGHT]
+        low[a] = least_of(term, size, terms[5], a, 1)
     values = most_values(balances[0], n)
     worth = base[order]
     floor = floors_of(rule)
@@ -184,10 +182,7 @@ def _fill(order, rank, variety, seats, piles, board, demands, notes, rooms, leng
                 for a in range(many if p > 0 else 0):
                     known[a] = low[a, pos]
                     if term[a, MOVES]:
-                        if term[a, FORM] == SUM and not term[a, RINGS]:
-                            known[a] = sum_bound(term, size, run[a, pos], upto[a, pos], 0, a, p)
-                        else:
-                            known[a] = moving_bound(term, size, terms_fade, upto, run, ring, a, pos, p)
+                        known[a] = moving_bound(term, size, terms_fade, upto, run, ring, a, pos, p)
                     high -= size[a, WEIGHT] * (known[a] - bottom[a])
                     if high < best:
                         break
@@ -256,12 +251,7 @@ def _fill(order, rank, variety, seats, piles, board, demands, notes, rooms, leng
                         ties += 1
                 chosen = hopeful[0]
                 if ties > 1:
-                    highest = -np.inf
-                    for one in range(ties):
-                        utility = exact_worth(variety, seats, worth, order, hopeful[one], p, nothing)
-                        first = utility == highest and rank[order[hopeful[one]]] < rank[order[chosen]]
-                        if utility > highest or first:
-                            highest, chosen = utility, hopeful[one]
+                    chosen = _decided(variety, seats, worth, order, rank, hopeful[:ties], p, nothing)
                 hint = hopeful[found - 1] if found > ties else -1
                 break
             if attempt == 0:
@@ -308,6 +298,17 @@ def most_worth(worth, term, size, low, pos):
 
 
 @leaf
+def _decided(variety, seats, worth, order, rank, places, p, nothing):
+    """Return the best of some rows for seat p, in float64; of equals, the first in rank."""
+    chosen, highest = places[0], -np.inf
+    for pos in places:
+        utility = exact_worth(variety, seats, worth, order, pos, p, nothing)
+        if utility > highest or (utility == highest and rank[order[pos]] < rank[order[chosen]]):
+            highest, chosen = utility, pos
+    return chosen
+
+
+@leaf
 def exact_worth(variety, seats, worth, order, pos, p, by):
     """Return the utility of a row for seat p, in float64 and from the beginning."""
     signals, terms, spacings, balances = variety
@@ -331,8 +332,7 @@ def exact_worth(variety, seats, worth, order, pos, p, by):
 def _least_level(rule, state, count, group, units, scale, room, link, floor, most, slot, lively, price, note, least):
     """Write the least that any row breaks into `least`; return by how much floors are short with the best of these."""
     short, met = 0, 0
-    for tier in range(len(least)):
-        least[tier] = np.iinfo(np.int64).max
+    least[:] = np.iinfo(np.int64).max
     for pos in range(len(link)):
         if link[pos, USED]:
             continue
@@ -343,7 +343,6 @@ def _least_level(rule, state, count, group, units, scale, room, link, floor, mos
         if len(floor):
             lacks, met, _ = crowds(rule, count, group, units, link, floor, most, slot, pos, met, note)
         if less(cost, least) or lacks < short:
-            for tier in range(len(least)):
-                least[tier] = cost[tier]
+            copy(cost, least)
             short = lacks
     return short

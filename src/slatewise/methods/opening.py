@@ -225,6 +225,11 @@ def blank(problem: PageProblem, length: int, looks: int) -> Opening:
 
 def places(problem: PageProblem, rows: Codes) -> Codes:
     """Return rows in the numbers of the order of preference."""
-    place_of = np.empty(len(problem.order), np.int32)
-    place_of[problem.order] = np.arange(len(problem.order), dtype=np.int32)
-    return place_of[rows]
+    return places_in(problem.order)[rows]
+
+
+def places_in(order: Codes) -> Codes:
+    """Return the place of each row in an order of all rows."""
+    place_of = np.empty(len(order), np.int32)
+    place_of[order] = np.arange(len(order), dtype=np.int32)
+    return place_of

@@ -16,7 +16,7 @@ from slatewise.core.columns import Codes, Numbers
 from slatewise.core.problem import Solution, unlimited
 from slatewise.core.variety import SpreadProblem, Terms
 from slatewise.kernels import spread, steer, windows
-from slatewise.methods.opening import opening
+from slatewise.methods.opening import opening, places_in
 from slatewise.methods.relax import settle
 
 EVALUATIONS = 8
@@ -114,8 +114,7 @@ def _no_terms(terms: Terms) -> Terms:
 def laid_out(problem: SpreadProblem) -> tuple[Codes, Codes, Numbers, Any, Numbers]:
     """Return what kernels take: rows by what they are worth by themselves, their rank, that worth, and the terms."""
     order, strength = problem.page.order, problem.strength
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
+    rank = places_in(order)
     base = (1.0 - strength) * problem.relevance - strength * problem.charge + problem.bonus
     if strength >= 1.0 or problem.charge.any() or problem.bonus.any():
         order = np.lexsort((rank, -base)).astype(np.int32)
@@ -131,9 +130,7 @@ def _steered(problem: SpreadProblem, arguments: Any) -> tuple[Codes, bool, int, 
     """Return a page that breaks the rules as little as can be found, spread as far as they allow."""
     order, rank, base, variety, bases = arguments
     start = settle(opening(problem.page))
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    page = place[problem.page.order[start.page]]
+    page = places_in(order)[problem.page.order[start.page]]
     counted, link = windows.counted(order, problem.page.constraints.arrays, len(page))
     windows.show(counted, page)
     rows, exhausted, bases, volume = steer.steer(order, rank, base, variety, bases, counted, link, page)
