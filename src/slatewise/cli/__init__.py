@@ -1,0 +1,9 @@
+"""The command line: one command per verb, one file per subject.
+
+Libraries are imported inside the commands, so that `--help` is quick.
+"""
+
+from slatewise.cli import pages, running, variety
+from slatewise.cli.shared import app
+
+__all__ = ["app", "pages", "running", "variety"]

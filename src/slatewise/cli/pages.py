@@ -1,0 +1,141 @@
+"""Pages: compose, explain, check, schema, replay."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slatewise.cli.shared import (
+    AsJson,
+    PolicyFile,
+    RequestFile,
+    app,
+    extra,
+    feed_of,
+    new_file,
+    print_json,
+    refusals,
+    show,
+)
+
+if TYPE_CHECKING:
+    from slatewise.core.page import Page
+    from slatewise.feed import Feed
+    from slatewise.serve.wire import Order
+
+
+@app.command()
+def compose(policy: PolicyFile, request: RequestFile, as_json: AsJson = False, trace: bool = False) -> None:
+    """Compose one page."""
+    from slatewise import render
+
+    with refusals(as_json):
+        page = composed(feed_of(policy), request, trace=trace)
+        if as_json:
+            print_json(page.document())
+        elif page.trace is not None:
+            show(render.trace_table(page, page.trace.slots))
+        else:
+            show(render.page_table(page))
+
+
+@app.command()
+def explain(
+    policy: PolicyFile,
+    request: RequestFile,
+    slot: Annotated[int | None, typer.Option(help="Only this slot, from 1.", min=1)] = None,
+    costs: Annotated[bool, typer.Option("--costs", help="What each rule costs the page, instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say why each item stands where it stands."""
+    from slatewise import render
+    from slatewise.core.errors import RequestError
+
+    with refusals(as_json):
+        feed = feed_of(policy)
+        if costs:
+            found = feed.costs(order_of(feed, request).request)
+            print_json(found) if as_json else show(render.cost_table(found))
+            return
+        page = composed(feed, request, trace=True)
+        if slot is not None and slot > len(page.items):
+            raise RequestError("slot", f"must be at most {len(page.items)}, the length of the page", str(slot))
+        assert page.trace is not None
+        slots = tuple(one for one in page.trace.slots if slot in (None, one.slot))
+        if as_json:
+            print_json(slots)
+        else:
+            show(render.trace_table(page, slots))
+
+
+@app.command()
+def check(policy: PolicyFile, as_json: AsJson = False) -> None:
+    """Check a policy and show its pipeline."""
+    from slatewise import render
+
+    with refusals(as_json):
+        checked = feed_of(policy).policy
+        if as_json:
+            print_json({"hash": checked.hash, "policy": checked.document()})
+        else:
+            show(render.pipeline(checked))
+            show(f"[dim]hash {checked.hash}[/]")
+
+
+@app.command()
+def schema(as_json: AsJson = True) -> None:
+    """Print the JSON Schema of policies, for editors and checks; it is JSON with or without --json."""
+    from slatewise.schema import policy_schema
+    from slatewise.stages import STAGES
+
+    print_json(policy_schema(STAGES))
+
+
+@app.command()
+def replay(
+    policy: PolicyFile,
+    requests: Annotated[Path, typer.Argument(help="Requests: .jsonl or .parquet.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Write the pages here, as JSON lines.")] = None,
+    threads: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    costs: Annotated[bool, typer.Option("--costs", help="Compose each page without each rule, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compose the pages of a file of requests and sum up what the lines and the rules did."""
+    from slatewise import render
+    from slatewise.evaluate.replay import Tally
+    from slatewise.evaluate.replay import replay as pages_of
+    from slatewise.serve.files import count_requests, read_requests
+    from slatewise.serve.wire import Wire
+
+    with refusals(as_json), extra("parquet"), new_file(out, requests) as write:
+        feed = feed_of(policy)
+        tally = Tally(feed.policy)
+        orders = (order.request for order in read_requests(requests, Wire(feed.policy)))
+        pages = pages_of(feed, orders, threads=threads, measure="costs" if costs else "pages")
+        for played in render.progress(pages, count_requests(requests)):
+            tally.add(*played)
+            write(played.page)
+        summary = tally.summary()
+        if as_json:
+            print_json(summary)
+        else:
+            show(render.summary_tables(summary))
+
+
+def composed(feed: Feed, request: str, *, trace: bool) -> Page:
+    order = order_of(feed, request)
+    return feed.compose(order.request, trace=trace or order.trace)
+
+
+def order_of(feed: Feed, request: str) -> Order:
+    from slatewise.core.errors import RequestError
+    from slatewise.serve.wire import Wire
+
+    try:
+        body = sys.stdin.buffer.read() if request == "-" else Path(request).read_bytes()
+    except OSError as error:
+        raise RequestError("request", "must be a readable file", f"{request} ({error.strerror})") from None
+    return Wire(feed.policy).decode(body)
