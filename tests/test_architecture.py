@@ -41,7 +41,8 @@ def test_a_stage_is_of_one_kind_and_says_what_it_reads_and_writes(section):
 
 
 def test_public_names_are_few_and_there():
-    assert len(slatewise.__all__) <= 22
+    stages = {stage.__name__ for stage in STAGES.values()}
+    assert len(set(slatewise.__all__) - stages) <= 15  # stages are as many as there are
     assert sorted(slatewise.__all__) == sorted(slatewise._HOMES)
     for name in slatewise.__all__:
         assert getattr(slatewise, name).__module__.startswith("slatewise.")

@@ -38,7 +38,7 @@ PAGES = sorted(
 )
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 LIKE_DOCTESTS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-FOLDERS = ("demo", "testing")
+FOLDERS = ("cli", "demo", "testing")
 """Parts of the package that the codemap names as a whole."""
 LARGEST = 1e9
 """Numbers whose least value is beyond it, below zero, are said to be finite."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slatewise.compose.spread import Spread
     from slatewise.core.candidates import Candidates
     from slatewise.core.columns import Embedding, EmbeddingTable
+    from slatewise.core.control import Control
     from slatewise.core.errors import PolicyError, RequestError, SlatewiseError
     from slatewise.core.page import Page
     from slatewise.core.policy import Policy
@@ -32,6 +33,7 @@ _HOMES = {
     "Calibrate": "blend.calibrate",
     "Candidates": "core.candidates",
     "Constrain": "compose.constrain",
+    "Control": "core.control",
     "Embedding": "core.columns",
     "EmbeddingTable": "core.columns",
     "Feed": "feed",
@@ -53,7 +55,7 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: RUF022
-    "Feed", "Policy", "Request", "Candidates", "Page", "State",
+    "Feed", "Policy", "Request", "Candidates", "Page", "State", "Control",
     "Fuse", "Calibrate", "Ratio", "Weight", "Merge", "Layout", "Constrain", "Rule", "Solve", "Spread",
     "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ order of the candidates. The trace is read off the columns and the rules; stages
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Embedding, KeyLists, Keys, Kind
 from slatewise.core.constraints import UNIT, Constraints, Rulebook
+from slatewise.core.control import Control
+from slatewise.core.ledger import Ledger
 from slatewise.core.page import Page, PlacedItem, RuleCost
 from slatewise.core.policy import Policy, StageTable
 from slatewise.core.problem import Solution
@@ -138,6 +140,25 @@ class Feed:
             price = None if solution.prices is None else float(solution.prices[place])
             costs.append(RuleCost(rule.name, bool(binds[place]), lost, price, float(broken[place]) / UNIT))
         return tuple(costs)
+
+    def init(self) -> Control:
+        """Return what the policy's control loops remember before the first page."""
+        return Control({stage.section: stage.init() for stage in self.policy.controllers})
+
+    def advance(self, control: Control, ledgers: Sequence[Ledger]) -> Control:
+        """Return what they remember after the pages of a control window, in the order of their requests."""
+        memories = {**self.init().memories, **control.memories}
+        for stage in self.policy.controllers:
+            memories[stage.section] = stage.advance(memories[stage.section], ledgers)
+        return Control(memories)
+
+    def restore(self, snapshot: str) -> Control:
+        """Read `Control.snapshot` again.
+
+        Raises:
+            RequestError: It is no snapshot of this policy's loops.
+        """
+        return Control.restore(snapshot, {stage.section: stage.memory for stage in self.policy.controllers})
 
     def pool(self, request: Request) -> tuple[Candidates, Codes]:
         """Return what the last selector chooses from, with every column, and where it stands in the request's rows.

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from slatewise.core.policy import LAYERS, Head
+from slatewise.core.admission import Head
+from slatewise.core.policy import FROM, LAYERS
 from slatewise.core.stage import Stage
 
 LAYER_QUESTIONS = {
@@ -30,6 +31,8 @@ def policy_schema(stages: Mapping[str, type[Stage]]) -> dict[str, Any]:
     for struct in _structs(types):
         if struct.__name__ in components:
             _describe(components[struct.__name__], struct)
+    for stage in stages.values():
+        _let_be_fitted(components[stage.__name__])
     schema = components.pop("Head")
     layers = {
         layer: {
@@ -71,6 +74,14 @@ def attributes(struct: type) -> dict[str, str]:
         elif not line.strip():
             name = ""
     return entries
+
+
+def _let_be_fitted(schema: dict[str, Any]) -> None:
+    """Let a section take its settings from an artefact, which then has what the section itself must have otherwise."""
+    said = "An artefact with settings for this section, as `slatewise fit` writes it; keys beside it replace its own."
+    schema.setdefault("properties", {})[FROM] = {"type": "string", "description": said}
+    if required := schema.pop("required", None):
+        schema["anyOf"] = [{"required": required}, {"required": [FROM]}]
 
 
 def _structs(types: tuple[type, ...]) -> set[type]:

@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft7Validator
 
 from slatewise import Candidates, Feed, Policy, PolicyError, Request, RequestError, Solve
+from slatewise.core.admission import Head
 from slatewise.core.document import Document
-from slatewise.core.policy import Head
 from slatewise.core.problem import Solution
 from slatewise.schema import attributes, policy_schema
 from slatewise.stages import STAGES

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, final
 
@@ -37,14 +37,18 @@ class Document:
         data: The document, a mapping.
         name: File name for messages, empty if there is no file.
         lines: Path of a key to its line, from 1.
+        adopted: Path of a key that another file says, to that file.
     """
 
-    __slots__ = ("data", "lines", "name")
+    __slots__ = ("adopted", "data", "lines", "name")
 
-    def __init__(self, data: Mapping[str, Any], name: str, lines: Mapping[Keys, int]) -> None:
+    def __init__(
+        self, data: Mapping[str, Any], name: str, lines: Mapping[Keys, int], adopted: Mapping[Keys, str] | None = None
+    ) -> None:
         self.data = data
         self.name = name
         self.lines = lines
+        self.adopted = adopted or {}
 
     @classmethod
     def read(cls, path: str | Path) -> Document:
@@ -77,10 +81,16 @@ class Document:
         _require_text(data, (), name)
         return cls(cast("dict[str, Any]", data), name, lines)
 
+    def adopt(self, path: Sequence[str | int], keys: Iterable[str], name: str) -> Document:
+        """Return the document with these keys below `path` known to be said by another file."""
+        return Document(self.data, self.name, self.lines, {**self.adopted, **{(*path, key): name for key in keys}})
+
     def error(self, kind: type[_E], path: Sequence[str | int], rule: str, got: str | None = None, hint: str = "") -> _E:
         """Return an error about `path`, with the line of the nearest key that the document has."""
         place = tuple(path)
         while place and place not in self.lines:
+            if place in self.adopted:
+                return kind(spelled(path), rule, got, hint, self.adopted[place])
             place = place[:-1]
         line = self.lines.get(place)
         source = self.name if line is None else f"{self.name or 'line'}:{line}"

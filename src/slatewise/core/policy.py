@@ -11,43 +11,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, cast, final
+from typing import Any, TypeAlias, cast, final
 
 import msgspec
-import numpy as np
-from msgspec import Meta
 
-from slatewise.core.candidates import Candidates
-from slatewise.core.columns import LARGEST, Kind
+from slatewise.core.admission import Head, admitted
+from slatewise.core.artefact import Artefact
+from slatewise.core.columns import Kind
 from slatewise.core.document import Document, convert
-from slatewise.core.errors import PolicyError, RequestError, did_you_mean, nearest, shown
+from slatewise.core.errors import PolicyError, did_you_mean, nearest, shown
 from slatewise.core.request import Request, When
-from slatewise.core.rules import GIVEN, LONGEST_PAGE, Rule
-from slatewise.core.stage import Selector, Stage
-from slatewise.core.state import State
+from slatewise.core.rules import GIVEN, Rule
+from slatewise.core.stage import Controller, Selector, Stage
 
 LAYERS = ("score", "blend", "compose")
+FROM = "from"
+"""Key of a section that names an artefact whose settings it has."""
+
 StageTable: TypeAlias = Mapping[str, type[Stage]]
-Name: TypeAlias = Annotated[str, Meta(min_length=1)]
-Feature: TypeAlias = list[str] | str
-
-
-class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a policy says before its stages.
-
-    Attributes:
-        version: Version of the policy language; 1.
-        lines: Business lines that nominate candidates.
-        columns: What every candidate carries besides `item_id` and `line`, and of what kind.
-        context: Features of a request that segments may look at, with their values; `any` for free text.
-        slots: Page size of requests that name none.
-    """
-
-    version: Annotated[int, Meta(ge=1, le=1)]
-    lines: Annotated[list[Name], Meta(min_length=1)]
-    columns: dict[str, Kind]
-    context: dict[str, Feature] = {}
-    slots: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
 
 
 @final
@@ -99,11 +80,12 @@ class Policy:
                 hint = did_you_mean(key, (*Head.__struct_fields__, *LAYERS))
                 raise document.error(PolicyError, (key,), "is no section of a policy", hint=hint)
         head = convert(document, (), {k: v for k, v in data.items() if k not in LAYERS}, Head)
-        stages = [
-            convert(document, (layer, verb), section, _stage_class(document, layer, verb, table))
-            for layer in LAYERS
-            for verb, section in _sections(document, layer)
-        ]
+        stages: list[Stage] = []
+        for layer in LAYERS:
+            for verb, section in _sections(document, layer):
+                kind = _stage_class(document, layer, verb, table)
+                document, settings = _fitted(document, (layer, verb), section)
+                stages.append(convert(document, (layer, verb), settings, kind))
         return cls(head, stages, document=document)
 
     @classmethod
@@ -144,6 +126,11 @@ class Policy:
         return tuple(stage for stage in self.stages if isinstance(stage, Selector))
 
     @property
+    def controllers(self) -> tuple[Controller, ...]:
+        """The stages with feedback, in running order."""
+        return tuple(stage for stage in self.stages if isinstance(stage, Controller))
+
+    @property
     def rules(self) -> tuple[Rule, ...]:
         """Every rule that some stage declares."""
         return tuple(rule for stage in self.stages for rule in stage.hard_rules)
@@ -165,49 +152,7 @@ class Policy:
         Raises:
             RequestError: Names the field, the rule and the value.
         """
-        slots = self.head.slots if request.slots is None else request.slots
-        if isinstance(cast("object", slots), bool) or not isinstance(cast("object", slots), int | np.integer):
-            raise RequestError("slots", "must be a whole number", shown(slots))
-        if not 1 <= slots <= LONGEST_PAGE:
-            raise RequestError("slots", "must be >= 1" if slots < 1 else f"must be <= {LONGEST_PAGE}", shown(slots))
-        if not isinstance(cast("object", request.context), Mapping):
-            raise RequestError("context", "must be a mapping", shown(request.context))
-        for name, value in request.context.items():
-            self._check_feature(name, value)
-        self._check_history(request.history)
-        if request.state is not None and not isinstance(cast("object", request.state), State):
-            hint = "read a token with State.from_token(...)"
-            raise RequestError("state", "must be a State", type(request.state).__name__, hint)
-        if not isinstance(cast("object", request.candidates), Candidates):
-            got = type(request.candidates).__name__
-            raise RequestError("candidates", "must be Candidates", got, "make them with Candidates.of(...)")
-        candidates = request.candidates.conform(self.head.columns, self.head.lines)
-        return msgspec.structs.replace(request, candidates=candidates, slots=int(slots))
-
-    def _check_feature(self, name: str, value: object) -> None:
-        allowed = self.head.context.get(name)
-        if allowed is None:
-            hint = did_you_mean(str(name), self.head.context) or "the policy declares no `context`"
-            raise RequestError(f"context.{name}", "is no feature of the policy's `context`", hint=hint)
-        if not isinstance(value, str):
-            raise RequestError(f"context.{name}", "must be text", shown(value))
-        if allowed != "any" and value not in allowed:
-            rule = "must be one of " + ", ".join(map(repr, allowed))
-            raise RequestError(f"context.{name}", rule, shown(value), nearest(value, allowed))
-
-    def _check_history(self, history: object) -> None:
-        if not isinstance(history, Mapping):
-            raise RequestError("history", "must be a mapping", shown(history))
-        for name, amounts in cast("Mapping[str, object]", history).items():
-            kind = "key" if name == "line" else self.head.columns.get(name)
-            if kind is None:
-                keys = [name for name, kind in self.head.columns.items() if kind.startswith("key")]
-                raise RequestError(
-                    f"history.{name}", "is no column of the policy", hint=did_you_mean(str(name), [*keys, "line"])
-                )
-            if not kind.startswith("key"):
-                raise RequestError(f"history.{name}", "must be a column of kind key or keys", shown(kind))
-            _check_amounts(f"history.{name}", amounts)
+        return admitted(request, self.head, {stage.section: stage.memory for stage in self.controllers})
 
     def _check_head(self) -> None:
         head, error = self.head, self._document.error
@@ -293,22 +238,6 @@ class Policy:
             raise self.error(stage, field, rule, found)
 
 
-def _check_amounts(where: str, amounts: object) -> None:
-    if not isinstance(amounts, Mapping):
-        raise RequestError(where, "must be a mapping of values to numbers", shown(amounts))
-    for value, amount in cast("Mapping[object, Any]", amounts).items():
-        if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
-            raise RequestError(where, "must have text or whole numbers as values", shown(value))
-        if isinstance(amount, bool) or not isinstance(amount, int | float | np.integer | np.floating):
-            raise RequestError(f"{where}.{value}", "must be a number", shown(amount))
-        if amount < 0:
-            raise RequestError(f"{where}.{value}", "must be >= 0", shown(cast("object", amount)))
-        if not amount <= LARGEST:  # nor is NaN
-            raise RequestError(
-                f"{where}.{value}", f"must be finite, at most {LARGEST:g}", shown(cast("object", amount))
-            )
-
-
 def _whens(stage: Stage) -> Iterator[When]:
     for segment in getattr(stage, "segments", ()):
         yield segment.when
@@ -321,6 +250,25 @@ def _sections(document: Document, layer: str) -> Iterator[tuple[str, Any]]:
         raise document.error(PolicyError, (layer,), "must be a mapping of stages", shown(section))
     for verb, settings in cast("dict[str, Any]", section).items():
         yield verb, {} if settings is None else settings  # `solve:` with nothing below it takes every default
+
+
+def _fitted(document: Document, path: tuple[str, str], section: Any) -> tuple[Document, Any]:
+    """Put the settings of the artefact that a section is `from` below its own."""
+    if not isinstance(section, dict) or FROM not in section:
+        return document, cast("Any", section)
+    own = cast("dict[str, Any]", section)
+    named = own[FROM]
+    if not isinstance(named, str) or not named:
+        raise document.error(PolicyError, (*path, FROM), "must be the name of a file", shown(named))
+    file = Path(document.name).parent / named
+    try:
+        artefact = Artefact.read(file)
+    except PolicyError as error:
+        raise document.error(PolicyError, (*path, FROM), error.rule, error.got) from None
+    if artefact.section != ".".join(path):
+        raise document.error(PolicyError, (*path, FROM), f"must be an artefact for {'.'.join(path)}", artefact.section)
+    settings = {**artefact.settings, **{key: value for key, value in own.items() if key != FROM}}
+    return document.adopt(path, artefact.settings.keys() - own.keys(), str(file)), settings
 
 
 def _stage_class(document: Document, layer: str, verb: str, table: StageTable) -> type[Stage]:

@@ -9,6 +9,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from slatewise.core.candidates import Candidates
+from slatewise.core.control import Control
 from slatewise.core.state import State
 
 When: TypeAlias = dict[str, str | list[str]]
@@ -27,6 +28,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         time: When it was asked, in seconds; the pipeline reads no clock of its own.
         seed: Root of every pseudo-random choice.
         state: What the session has seen before; None starts one.
+        control: What control loops remember; None if they are at their start.
         history: What the user looked at before: per column of keys its values, and how often or how long, >= 0, such
             as `{"genres": {"drama": 12, "comedy": 3}}`; `compose.spread` may balance pages by it.
     """
@@ -39,6 +41,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     time: float = 0.0
     seed: int = 0
     state: State | None = None
+    control: Control | None = None
     history: Mapping[str, Mapping[str | int, float]] = {}
 
     def matches(self, when: When) -> bool:

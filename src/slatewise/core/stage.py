@@ -1,15 +1,17 @@
 """Stage: one step of a pipeline.
 
 An **Annotator** adds columns and a **Selector** picks rows; no stage does both. Any stage may declare rules, which bind
-every selector from there on. A stage is its own configuration: a frozen struct whose fields are the section of the
-policy, and which says what it reads and writes, so that a feed can check the chain before the first request.
+every selector from there on. A **Controller** is an annotator with feedback: what it remembers comes with the request,
+and moves on between pages, when the stage is handed their ledgers. A stage is its own configuration: a frozen struct
+whose fields are the section of the policy, and which says what it reads and writes, so that a feed can check the chain
+before the first request.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Kind, Numbers
 from slatewise.core.constraints import Constraints
+from slatewise.core.ledger import Ledger
 from slatewise.core.problem import Solution
 from slatewise.core.request import Request
 from slatewise.core.rules import Rule
@@ -72,6 +75,29 @@ class Annotator(Stage, frozen=True):
     def parts(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return parts that add up to the first column written, by name; none if it is not a sum."""
         return {}
+
+
+class Controller(Annotator, frozen=True):
+    """An annotator with feedback.
+
+    Attributes:
+        memory: The type of what it remembers: a frozen struct that JSON can hold, numbers finite.
+    """
+
+    memory: ClassVar[type[msgspec.Struct]]
+
+    @abstractmethod
+    def init(self) -> Any:
+        """Return what it remembers before the first page."""
+
+    @abstractmethod
+    def advance(self, memory: Any, ledgers: Sequence[Ledger]) -> Any:
+        """Return what it remembers after the pages of a control window, in the order of their requests."""
+
+    def recall(self, request: Request) -> Any:
+        """Return what the request says that it remembers; its start if it says nothing."""
+        found = None if request.control is None else request.control.memories.get(self.section)
+        return self.init() if found is None else found
 
 
 class Selector(Stage, frozen=True):

@@ -7,19 +7,22 @@ AssertionError with the promise that was broken.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace as replace_struct
 
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Embedding, KeyLists, Keys
 from slatewise.core.constraints import Constraints
+from slatewise.core.control import Control
+from slatewise.core.ledger import Ledger
 from slatewise.core.problem import TOLERANCE, PageProblem, Pairs, Solution
 from slatewise.core.request import Request
-from slatewise.core.stage import Annotator, Selector
+from slatewise.core.stage import Annotator, Controller, Selector
 from slatewise.kernels import audit
 
 
@@ -46,6 +49,26 @@ def check_annotator(stage: Annotator, request: Request) -> None:
         first = written[next(iter(stage.writes))]
         total = np.sum(list(parts.values()), axis=0)
         assert np.allclose(total, first, rtol=1e-12, atol=0), "its parts add up to the first column it writes"
+
+
+def check_controller(stage: Controller, request: Request, ledgers: Sequence[Ledger]) -> None:
+    """Check that a stage with feedback is an annotator, before and after some pages, and keeps nothing itself.
+
+    Raises:
+        AssertionError: Names the promise.
+    """
+    first = stage.init()
+    assert isinstance(first, stage.memory), "what it remembers is of the type that it says"
+    before = Control({stage.section: first}).snapshot()
+    moved = stage.advance(first, ledgers)
+    assert isinstance(moved, stage.memory), "what it remembers stays of its type"
+    assert Control({stage.section: first}).snapshot() == before, "advancing leaves what it was given alone"
+    assert stage.advance(first, ledgers) == moved, "advancing twice from the same memory gives the same"
+    for memory in (first, moved):
+        control = Control({stage.section: memory})
+        again = Control.restore(control.snapshot(), {stage.section: stage.memory})
+        assert again == control, "what it remembers survives a snapshot"
+        check_annotator(stage, replace_struct(request, control=again))
 
 
 def check_selector(stage: Selector, request: Request, constraints: Constraints | None = None) -> None:

@@ -1,0 +1,1 @@
+"""Fitting, from logs: what stages then read as settings."""
