@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slatewise.blend.calibrate import Calibrate, Ratio
     from slatewise.blend.merge import Layout, Merge
+    from slatewise.blend.shade import Shade
     from slatewise.blend.weight import Weight
     from slatewise.compose.constrain import Constrain
     from slatewise.compose.solve import Solve
@@ -47,6 +48,7 @@ _HOMES = {
     "Request": "core.request",
     "RequestError": "core.errors",
     "Rule": "core.rules",
+    "Shade": "blend.shade",
     "SlatewiseError": "core.errors",
     "Solve": "compose.solve",
     "Spread": "compose.spread",
@@ -56,7 +58,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022
     "Feed", "Policy", "Request", "Candidates", "Page", "State", "Control",
-    "Fuse", "Calibrate", "Ratio", "Weight", "Merge", "Layout", "Constrain", "Rule", "Solve", "Spread",
+    "Fuse", "Calibrate", "Ratio", "Weight", "Shade", "Merge", "Layout", "Constrain", "Rule", "Solve", "Spread",
     "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
 ]  # fmt: skip
 

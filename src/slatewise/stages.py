@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from slatewise.blend.calibrate import Calibrate
 from slatewise.blend.merge import Merge
+from slatewise.blend.shade import Shade
 from slatewise.blend.weight import Weight
 from slatewise.compose.constrain import Constrain
 from slatewise.compose.solve import Solve
@@ -12,5 +13,5 @@ from slatewise.core.stage import Stage
 from slatewise.score.fuse import Fuse
 
 STAGES: dict[str, type[Stage]] = {
-    stage.section: stage for stage in (Fuse, Calibrate, Weight, Merge, Constrain, Solve, Spread)
+    stage.section: stage for stage in (Fuse, Calibrate, Weight, Shade, Merge, Constrain, Solve, Spread)
 }
