@@ -94,7 +94,7 @@ def fit_calibrate(
     cut = int(len(order) * (1 - held))
     early, late = ({name: column[part] for name, column in log.items()} for part in (order[:cut], order[cut:]))
     lines = sorted(set(early["line"].tolist()))
-    maps, why = _maps(early, lines, method, reference)
+    maps, why = fit_maps(early, method=method, reference=reference)
     stage = Calibrate(
         lines={line: replace(one, worth=_worth(early, line)) for line, one in maps.items()},
         segments=tuple(_segments(early, maps, segments)),
@@ -138,8 +138,18 @@ def predictions(stage: Calibrate, log: Log, rows: NDArray[np.int64]) -> Numbers:
     return found / one.worth
 
 
-def _maps(log: Log, lines: Sequence[str], method: str, reference: str) -> tuple[dict[str, Map], dict[str, str]]:
-    """Return each line's map, in events, and why it is this one."""
+def fit_maps(log: Log, *, method: str = "auto", reference: str = "") -> tuple[dict[str, Map], dict[str, str]]:
+    """Return each line's map, in events, and why it is this one; the whole log is fitted on, and nothing is reported.
+
+    Args:
+        log: As for `fit_calibrate`, in order of time.
+        method: As there.
+        reference: As there.
+
+    Raises:
+        RequestError: As there.
+    """
+    lines = sorted(set(log["line"].tolist()))
     if method == "quantile":
         if reference not in lines:
             raise RequestError(
