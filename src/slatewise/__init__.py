@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slatewise.blend.calibrate import Calibrate, Ratio
-    from slatewise.blend.merge import Layout, Merge
+    from slatewise.blend.layout import Layout
+    from slatewise.blend.merge import Merge
     from slatewise.blend.shade import Shade
     from slatewise.blend.weight import Weight
     from slatewise.compose.constrain import Constrain
@@ -39,7 +40,7 @@ _HOMES = {
     "EmbeddingTable": "core.columns",
     "Feed": "feed",
     "Fuse": "score.fuse",
-    "Layout": "blend.merge",
+    "Layout": "blend.layout",
     "Merge": "blend.merge",
     "Page": "core.page",
     "Policy": "core.policy",

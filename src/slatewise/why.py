@@ -64,7 +64,7 @@ def explained(
     utility = candidates.number(selector.by)
     judged = selector.judged(candidates, solution, constraints, request)
     worth = utility[None, :].copy() if judged is None else judged.worth
-    order = np.array([candidates.descending(row) for row in worth], dtype=np.int32).reshape(len(worth), -1)
+    order = np.array([candidates.descending(row) for row in worth], dtype=np.int32).reshape(len(worth), len(candidates))
     held, why, runner = audit.passed_over(picked, worth, order, constraints.arrays, selector.predecessors(candidates))
     steps = _steps(request, history, rows[picked])
     lines = candidates.key("line")

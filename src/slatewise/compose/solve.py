@@ -154,6 +154,10 @@ class Solve(Selector, frozen=True, kw_only=True):
         constraints = constraints or Constraints((), candidates, slots)
         return METHODS[self.method](self.problem(candidates, constraints))
 
+    def gains(self, candidates: Candidates, rows: Codes, constraints: Constraints) -> Numbers:
+        """Return (k,) float64: exposure times utility, and bonuses; what pairs add is nobody's alone."""
+        return self.problem(candidates, constraints).worth[rows, np.arange(len(rows))]
+
     def warm(self) -> None:
         """Compile every kernel of the methods that search."""
         if self.method in ("exact", "auto"):

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from slatewise.blend.calibrate import Calibrate, Ratio
-from slatewise.blend.merge import Layout, Merge
+from slatewise.blend.layout import Layout
+from slatewise.blend.merge import Merge
 from slatewise.blend.weight import Weight, WeightSegment
 from slatewise.compose.constrain import Constrain
 from slatewise.compose.solve import Solve
