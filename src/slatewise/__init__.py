@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from slatewise.blend.calibrate import Calibrate, Ratio
+    from slatewise.blend.govern import Govern
     from slatewise.blend.layout import Layout
     from slatewise.blend.merge import Merge
     from slatewise.blend.shade import Shade
@@ -40,6 +41,7 @@ _HOMES = {
     "EmbeddingTable": "core.columns",
     "Feed": "feed",
     "Fuse": "score.fuse",
+    "Govern": "blend.govern",
     "Layout": "blend.layout",
     "Merge": "blend.merge",
     "Page": "core.page",
@@ -59,8 +61,8 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022
     "Feed", "Policy", "Request", "Candidates", "Page", "State", "Control",
-    "Fuse", "Calibrate", "Ratio", "Weight", "Shade", "Merge", "Layout", "Constrain", "Rule", "Solve", "Spread",
-    "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
+    "Fuse", "Calibrate", "Ratio", "Weight", "Shade", "Govern", "Merge", "Layout", "Constrain", "Rule",
+    "Solve", "Spread", "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
 ]  # fmt: skip
 
 

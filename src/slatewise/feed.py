@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
+from slatewise.accounts import Chosen, accounted
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Embedding, KeyLists, Keys, Kind
 from slatewise.core.constraints import UNIT, Constraints, Rulebook
@@ -159,6 +160,23 @@ class Feed:
             RequestError: It is no snapshot of this policy's loops.
         """
         return Control.restore(snapshot, {stage.section: stage.memory for stage in self.policy.controllers})
+
+    def account(self, request: Request) -> Ledger:
+        """Return the ledger of the page that `compose` gives, which is composed again for it.
+
+        That takes more pages still, to see what rows displaced: it is meant for the time after a page was served.
+
+        Raises:
+            RequestError: As `compose`.
+        """
+        chosen = self._chosen(self.policy.admit(request), self._plan, trace=True)
+        run = chosen.run
+        return accounted(
+            Chosen(
+                chosen.request, run.candidates, run.rows, run.history,
+                self._terminal, chosen.constraints, chosen.solution,
+            )
+        )  # fmt: skip
 
     def pool(self, request: Request) -> tuple[Candidates, Codes]:
         """Return what the last selector chooses from, with every column, and where it stands in the request's rows.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from slatewise.blend.calibrate import Calibrate
+from slatewise.blend.govern import Govern
 from slatewise.blend.merge import Merge
 from slatewise.blend.shade import Shade
 from slatewise.blend.weight import Weight
@@ -13,5 +14,5 @@ from slatewise.core.stage import Stage
 from slatewise.score.fuse import Fuse
 
 STAGES: dict[str, type[Stage]] = {
-    stage.section: stage for stage in (Fuse, Calibrate, Weight, Shade, Merge, Constrain, Solve, Spread)
+    stage.section: stage for stage in (Fuse, Calibrate, Weight, Shade, Govern, Merge, Constrain, Solve, Spread)
 }

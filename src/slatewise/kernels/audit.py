@@ -136,6 +136,38 @@ def passed_over(
     return held, why, runner
 
 
+@kernel
+def open_rows(
+    page: NDArray[np.int32], order: NDArray[np.int32], rules: Any, after: NDArray[np.int32]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return (k, n) bool twice: rows that were still to be placed in each slot, and which of these broke rules no more.
+
+    A row is still to be placed if its item is not above the slot, and the row before it in its queue is. The row in the
+    slot is among both. `order` is any order of all rows.
+    """
+    length = len(page)
+    free, fit = np.zeros((length, len(order)), np.bool_), np.zeros((length, len(order)), np.bool_)
+    board = board_of(order, rules, after, length)
+    rule, state, count, group, units, scale, _, link, placed, committed = board
+    past = len(placed) - length
+    position = np.empty(len(order), np.int32)
+    for row in range(len(order)):
+        position[order[row]] = row
+    here, there = np.empty(len(rule), np.int64), np.empty(len(rule), np.int64)
+    for slot in range(length):
+        slide(rule, state, count, group, units, scale, placed, past + slot, -1)
+        own = position[page[slot]]
+        _outlooks(board, past + slot, own, here)
+        for source in order:
+            row = position[source]
+            if not is_waiting(link, row):
+                free[slot, source] = True
+                _outlooks(board, past + slot, row, there)
+                fit[slot, source] = _first_worse(here, there) < 0
+        place(rule, state, count, group, units, scale, link, placed, committed, past + slot, own)
+    return free, fit
+
+
 @leaf
 def _outlooks(board, slot, row, into):
     """Write each rule's outlook with `row` in `slot`."""
