@@ -19,9 +19,11 @@ from slatewise.cli.shared import (
     print_json,
     refusals,
     show,
+    write_text,
 )
 
 if TYPE_CHECKING:
+    from slatewise.core.control import Control
     from slatewise.core.page import Page
     from slatewise.feed import Feed
     from slatewise.serve.wire import Order
@@ -101,10 +103,14 @@ def replay(
     out: Annotated[Path | None, typer.Option(help="Write the pages here, as JSON lines.")] = None,
     threads: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
     costs: Annotated[bool, typer.Option("--costs", help="Compose each page without each rule, too.")] = False,
+    window: Annotated[int, typer.Option(help="Move control loops on every so many pages; 0 is never.", min=0)] = 0,
+    control: Annotated[Path | None, typer.Option(help="Snapshot of control loops to start from.")] = None,
+    control_out: Annotated[Path | None, typer.Option(help="Write their snapshot here in the end.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compose the pages of a file of requests and sum up what the lines and the rules did."""
     from slatewise import render
+    from slatewise.evaluate.loops import Loops
     from slatewise.evaluate.replay import Tally
     from slatewise.evaluate.replay import replay as pages_of
     from slatewise.serve.files import count_requests, read_requests
@@ -114,15 +120,31 @@ def replay(
         feed = feed_of(policy)
         tally = Tally(feed.policy)
         orders = (order.request for order in read_requests(requests, Wire(feed.policy)))
-        pages = pages_of(feed, orders, threads=threads, measure="costs" if costs else "pages")
+        loops = Loops(feed, window=window, control=_restored(feed, control))
+        pages = pages_of(feed, orders, threads=threads, measure="costs" if costs else "pages", loops=loops)
         for played in render.progress(pages, count_requests(requests)):
             tally.add(*played)
             write(played.page)
+        if control_out is not None:
+            write_text("control_out", control_out, loops.control.snapshot() + "\n")
         summary = tally.summary()
         if as_json:
             print_json(summary)
         else:
             show(render.summary_tables(summary))
+
+
+def _restored(feed: Feed, snapshot: Path | None) -> Control | None:
+    from slatewise.core.errors import RequestError
+
+    if snapshot is None:
+        return None
+    try:
+        text = snapshot.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise RequestError("control", "must be a readable snapshot", f"{snapshot} ({why})") from None
+    return feed.restore(text)
 
 
 def composed(feed: Feed, request: str, *, trace: bool) -> Page:

@@ -116,6 +116,24 @@ def numbers(where: str, text: str) -> list[float]:
         raise RequestError(where, "must be numbers with commas between", shown(text)) from None
 
 
+def write_text(where: str, path: Path, text: str) -> None:
+    """Write a file; it is there whole, or not at all.
+
+    Raises:
+        RequestError: There can be no such file.
+    """
+    from slatewise.core.errors import RequestError
+
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise RequestError(where, "must be a file that can be written", f"{path} ({error.strerror})") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def folder_at(out: Path) -> Path:
     """Return a folder, which is made if it is not there.
 

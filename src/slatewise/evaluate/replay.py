@@ -30,6 +30,7 @@ import numpy as np
 from slatewise.core.page import Page, RuleCost
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request
+from slatewise.evaluate.loops import Loops
 from slatewise.feed import Feed
 
 BATCH = 256
@@ -227,7 +228,12 @@ class Played(NamedTuple):
 
 
 def replay(
-    feed: Feed, requests: Iterable[Request], *, threads: int = 1, measure: Literal["pages", "costs"] = "pages"
+    feed: Feed,
+    requests: Iterable[Request],
+    *,
+    threads: int = 1,
+    measure: Literal["pages", "costs"] = "pages",
+    loops: Loops | None = None,
 ) -> Iterator[Played]:
     """Yield the page of each request, in the order of the requests.
 
@@ -236,6 +242,7 @@ def replay(
         requests: The requests.
         threads: Threads.
         measure: `costs` composes pages without each rule that binds, too.
+        loops: The policy's control loops, moved on as pages are replayed; at their start, and still, if not given.
     """
 
     def played(request: Request) -> Played:
@@ -247,5 +254,8 @@ def replay(
     feed.warm()
     waiting = iter(requests)
     with ThreadPoolExecutor(threads) as pool:
-        while batch := list(islice(waiting, BATCH)):
-            yield from pool.map(played, batch) if threads > 1 else map(played, batch)
+        while batch := list(islice(waiting, loops.window or BATCH if loops else BATCH)):
+            steered = batch if loops is None else [loops.steered(request) for request in batch]
+            yield from pool.map(played, steered) if threads > 1 else map(played, steered)
+            if loops is not None and loops.window:
+                loops.move(batch)
