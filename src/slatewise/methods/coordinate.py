@@ -1,0 +1,120 @@
+"""One owner of all prices: every window, the dual of the last slots is solved anew, and prices move towards it.
+
+    target_b = share_b + (slots that line b is short of its share so far) / catch_up,  within half of the share
+    aim      = prices at which the last `slots` slots would have been split as the targets ask (`kernels.shares`)
+    moved    = settled + damping * (aim - settled)
+    price    = moved + trend * (moved - settled)
+
+Lines state floors, caps and losses; they run no loops of their own, so nothing fights. The trend makes up for prices
+being a window old. What lines are short of is made good slowly, so that floors and caps hold over the horizon even
+where layout rules keep lines from slots that their price would win.
+
+Cost: that of `kernels.shares` for `slots` slots, from the prices before.
+
+References:
+    Balseiro, Lu & Mirrokni (2021), "Regularized Online Allocation Problems: Fairness and Beyond", ICML, for signed
+    prices. Holt (1957), "Forecasting seasonals and trends by exponentially weighted moving averages".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from slatewise.core.columns import LARGEST, Numbers
+from slatewise.kernels.shares import dual
+
+NEVER = -LARGEST
+"""Worth of a slot to a line that has nothing to show there."""
+FARTHEST = 0.5
+"""Part of a share by which its target may be off it, to make good what is missing."""
+STEEP = 10.0
+"""Largest price, in units of the largest difference of worth: beyond, no slot would change hands."""
+
+
+class Wanted(NamedTuple):
+    """What lines are to get.
+
+    Attributes:
+        floor: (lines,) share of slots at least, in [0, 1].
+        cap: (lines,) share of slots at most, >= floor; together >= 1.
+        loss: (lines,) what a slot missing from the floor costs, in currency, >= 0; may be infinite.
+        anchor: Line of which the price stays 0, if the shares leave that open; -1 for none.
+    """
+
+    floor: Numbers
+    cap: Numbers
+    loss: Numbers
+    anchor: int = -1
+
+
+class Pull(NamedTuple):
+    """How prices move.
+
+    Attributes:
+        damping: Part of the way to the new prices that is gone, in [0, 1]; 0 holds them still.
+        trend: Part of the last move that is added, >= 0.
+        catch_up: Slots over which what is missing is made good; 0 forgets it.
+    """
+
+    damping: float = 1.0
+    trend: float = 0.25
+    catch_up: float = 30_000.0
+
+
+class Prices(NamedTuple):
+    """What is published, and what it is the continuation of.
+
+    Attributes:
+        price: (lines,) published, in currency per slot.
+        settled: (lines,) the same before the trend was added.
+        short: (2, lines) slots by which the line is short of its floor, and of its cap; below 0 where it is over.
+    """
+
+    price: Numbers
+    settled: Numbers
+    short: Numbers
+
+    @classmethod
+    def start(cls, lines: int) -> Prices:
+        """Return prices of 0."""
+        return cls(np.zeros(lines), np.zeros(lines), np.zeros((2, lines)))
+
+
+def coordinated(prices: Prices, worth: Numbers, counts: Numbers, wanted: Wanted, pull: Pull) -> Prices:
+    """Return the prices after a window.
+
+    Args:
+        prices: Those before.
+        worth: (n, lines) worth of recent slots to each line; `NEVER` where it has nothing to show.
+        counts: (lines,) slots that each line had in the window.
+        wanted: What lines are to get.
+        pull: How prices move.
+
+    Examples:
+        >>> half = np.array([0.5, 0.5])
+        >>> worth = np.array([[3.0, 1.0], [3.0, 2.0], [3.0, 0.0], [2.0, 0.0]])
+        >>> wanted = Wanted(floor=half, cap=half, loss=np.full(2, 10.0), anchor=0)
+        >>> pull = Pull(trend=0.0, catch_up=0)
+        >>> coordinated(Prices.start(2), worth, np.array([4.0, 0.0]), wanted, pull).price.tolist()
+        [0.0, -2.0]
+    """
+    shares = np.array((wanted.floor, wanted.cap))
+    most_late = FARTHEST * shares * pull.catch_up
+    short = np.clip(prices.short + counts.sum() * shares - counts, -most_late, most_late)
+    if not len(worth) or pull.damping == 0:
+        return prices._replace(short=short)
+    floor, cap = shares if pull.catch_up == 0 else shares + short / pull.catch_up
+    cap = np.maximum(cap, floor)
+    cap *= max(1.0, 1.0 / cap.sum())
+    n = len(worth)
+    worth = np.where(worth > NEVER, worth, -np.inf)
+    there = worth[worth > NEVER]
+    far = STEEP * max(float(np.ptp(there)), 1e-9) if len(there) else 0.0
+    loss = np.where(wanted.floor > 0, np.minimum(wanted.loss, far), 0.0)
+    most = np.where(wanted.cap < 1, far, 0.0)
+    aim = dual(worth, n * floor, n * cap, loss, most, wanted.anchor, prices.settled)
+    moved = prices.settled + pull.damping * (aim - prices.settled)
+    price = np.clip(moved + pull.trend * (moved - prices.settled), -loss, most)
+    return Prices(price, moved, short)
