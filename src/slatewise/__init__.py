@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from slatewise.blend.govern import Govern
     from slatewise.blend.layout import Layout
     from slatewise.blend.merge import Merge
+    from slatewise.blend.pace import Pace
     from slatewise.blend.shade import Shade
     from slatewise.blend.weight import Weight
     from slatewise.compose.constrain import Constrain
@@ -44,6 +45,7 @@ _HOMES = {
     "Govern": "blend.govern",
     "Layout": "blend.layout",
     "Merge": "blend.merge",
+    "Pace": "blend.pace",
     "Page": "core.page",
     "Policy": "core.policy",
     "PolicyError": "core.errors",
@@ -61,7 +63,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022
     "Feed", "Policy", "Request", "Candidates", "Page", "State", "Control",
-    "Fuse", "Calibrate", "Ratio", "Weight", "Shade", "Govern", "Merge", "Layout", "Constrain", "Rule",
+    "Fuse", "Calibrate", "Ratio", "Weight", "Pace", "Shade", "Govern", "Merge", "Layout", "Constrain", "Rule",
     "Solve", "Spread", "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
 ]  # fmt: skip
 

@@ -19,6 +19,7 @@ from slatewise.core.policy import Policy
 from slatewise.core.rules import Between, Match, Rule
 from slatewise.core.stage import Annotator, Selector, Stage
 from slatewise.core.trace import Other, Part, SlotTrace
+from slatewise.evaluate.day import BudgetDay, Day
 from slatewise.evaluate.replay import Summary
 from slatewise.evaluate.tradeoff import AHEAD, Arm, Tradeoff
 
@@ -265,6 +266,25 @@ def _arm(arm: Arm) -> Table:
         shares = f"{point.coverage:.1%}", number(point.gini)
         table.add_row(f"{point.strength:g}", number(point.value), f"{point.kept:.1%}", *rest, *shares)
     return table
+
+
+def pacing_table(found: Day | BudgetDay) -> RenderableType:
+    """Return what controllers held over a day, what it cost, and how much they swung."""
+    if isinstance(found, BudgetDay):
+        names = ("law", "value / best", "error of spending", "moves")
+        table = _table(*names, numeric=names[1:])
+        for one in found.arms:
+            table.add_row(one.name, f"{one.kept:.3f}", f"{one.rmse:.3f}", f"{one.volatility:.3f}")
+        return table
+    targets = [f"{line}\n{target:.2f}" for line, target in zip(found.lines, found.targets.tolist(), strict=True)]
+    names = ("controller", "value / best", "error of shares", "fast swings", "flips", "moves", *targets)
+    table = _table(*names, numeric=names[1:])
+    for arm in found.arms:
+        swings = arm.swings
+        measured = (arm.kept, swings.rmse, swings.fast_rms, swings.flips, arm.volatility)
+        table.add_row(arm.name, *(f"{one:.3f}" for one in measured), *(f"{one:.2f}" for one in arm.total.tolist()))
+    floor = found.arms[0].swings.fast_floor
+    return Group(table, Text(f"fast swings that draws alone would give: {floor:.3f}", "dim"))
 
 
 def progress(pages: Iterable[_T], total: int) -> Iterable[_T]:

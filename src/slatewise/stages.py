@@ -5,6 +5,7 @@ from __future__ import annotations
 from slatewise.blend.calibrate import Calibrate
 from slatewise.blend.govern import Govern
 from slatewise.blend.merge import Merge
+from slatewise.blend.pace import Pace
 from slatewise.blend.shade import Shade
 from slatewise.blend.weight import Weight
 from slatewise.compose.constrain import Constrain
@@ -14,5 +15,5 @@ from slatewise.core.stage import Stage
 from slatewise.score.fuse import Fuse
 
 STAGES: dict[str, type[Stage]] = {
-    stage.section: stage for stage in (Fuse, Calibrate, Weight, Shade, Govern, Merge, Constrain, Solve, Spread)
+    stage.section: stage for stage in (Fuse, Calibrate, Weight, Pace, Shade, Govern, Merge, Constrain, Solve, Spread)
 }
