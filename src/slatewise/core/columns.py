@@ -23,6 +23,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from slatewise.core.errors import RequestError, shown
+from slatewise.kernels.vectors import inverse_lengths
 
 Kind: TypeAlias = Literal["number", "number?", "key", "key?", "keys", "keys?", "flag", "embedding", "embedding?"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -32,9 +33,6 @@ LARGEST_WHOLE = 2**53
 
 LARGEST = 1e30
 """Largest size of a number in a column or a policy: products of a few of them are still finite."""
-
-BLOCK = 65_536
-"""Numbers of a matrix that are widened to float64 at a time: they stay in the processor's cache."""
 
 Signed: TypeAlias = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
 Positive: TypeAlias = Annotated[float, Meta(gt=0, le=LARGEST)]
@@ -146,29 +144,13 @@ class EmbeddingTable:
             )
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
             self.matrix: NDArray[np.float32] = np.ascontiguousarray(values, dtype=np.float32).view()
-        lengths = np.sqrt(_squares(self.matrix))
-        if not np.isfinite(lengths).all():
+        self.inverse: Numbers = inverse_lengths(self.matrix)
+        if not np.isfinite(self.inverse).all():
             row, place = np.argwhere(~np.isfinite(self.matrix))[0].tolist()
             rule = f"must be finite, at most {np.finfo(np.float32).max:.1e} in size"
             raise RequestError(f"embedding table[{row}][{place}]", rule, shown(values[row, place].item()))
-        lengths[lengths == 0] = np.inf
-        self.inverse: Numbers = 1 / lengths
         self.matrix.setflags(write=False)
         self.inverse.setflags(write=False)
-
-
-def _squares(matrix: NDArray[np.float32]) -> Numbers:
-    """Return (m,) float64: the squared length of each row; no entry of float32 is too large or too small for it."""
-    m, d = matrix.shape
-    squares = np.empty(m)
-    step = BLOCK // max(d, 1) + 1
-    block = np.empty((min(step, m), d))
-    for start in range(0, m, step):
-        rows = matrix[start : start + step]
-        wide = block[: len(rows)]
-        wide[:] = rows
-        np.vecdot(wide, wide, out=squares[start : start + step])
-    return squares
 
 
 class Embedding(NamedTuple):
