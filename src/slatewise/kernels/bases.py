@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from slatewise.kernels.compiled import inlined, leaf, summing
+from slatewise.kernels.compiled import copy, inlined, leaf, summing, widest
 from slatewise.kernels.likeness import NEGATIVE, SHIFT, START, STOP, between, compare, sit
 from slatewise.kernels.redundancy import (
     AGAIN,
@@ -27,9 +27,10 @@ from slatewise.kernels.redundancy import (
     WIDE,
     root_at,
 )
+from slatewise.kernels.vectors import square, stretch
 
 
-@leaf
+@inlined
 def take_seat(
     signal, share, root, levels, address, scale, seen, codes, lists, starts, seat, near, glass, there, term, size,
     fixed, gram, factor, scratch, order, at, row,
@@ -63,13 +64,14 @@ def take_seat(
 @inlined
 def orthogonalise(signal, share, root, near, glass, there, term, scratch, a, at):
     """Make the base of an item; return what is left of the item, as links have it."""
-    base = near[1 + a, at, : signal[-1, STOP] + len(signal)]
+    base = near[1 + a, at]
     length = 0.0
     for one in range(term[a, FIRST], term[a, LAST]):
         if not there[at, one]:
             continue
-        for k in range(signal[one, START], signal[one, STOP]):
-            base[k] = root[one] * near[0, at, k]
+        start, stop = signal[one, START], signal[one, STOP]
+        copy(near[0, at, start:stop], base[start:stop])
+        stretch(base[start:stop], root[one])
         if signal[one, NEGATIVE] == SHIFT:
             base[signal[-1, STOP] + one] = root[one]
         length += share[one]
@@ -78,17 +80,17 @@ def orthogonalise(signal, share, root, near, glass, there, term, scratch, a, at)
     left = length - taken
     if left < AGAIN * length:
         _take_off(near[1 + a], base, first, at, scratch)
-        left = _square(base)
-    scale = 1.0 / np.sqrt(_square(base)) if left > EXHAUSTED else 0.0
-    for k in range(len(base)):
-        base[k] *= scale
-        glass[1 + a, at, k] = base[k]
+        left = square(base)
+    scale = 1.0 / np.sqrt(square(base)) if left > EXHAUSTED else 0.0
+    stretch(base, scale)
+    copy(base, glass[1 + a, at])
     return 1.0 - taken
 
 
 @summing
 def _take_off(basis, vector, first, at, parts):
     """Take off a vector its projection on earlier bases; return the square of what was taken. Four at a time."""
+    widest()
     taken = 0.0
     whole = first + (at - first) // 4 * 4
     for other in range(first, whole, 4):
@@ -119,14 +121,6 @@ def _take_off(basis, vector, first, at, parts):
         for k in range(len(vector)):
             vector[k] -= part * row[k]
     return taken
-
-
-@summing
-def _square(vector):
-    total = 0.0
-    for k in range(len(vector)):
-        total += vector[k] * vector[k]
-    return total
 
 
 @leaf

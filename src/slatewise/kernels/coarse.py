@@ -7,9 +7,11 @@ Few rows need a closer look.
 
 | name | shape | what |
 |---|---|---|
-| `grains` | (M, n, D) int16 | unit vectors of candidates, signals weighed by their shares, for each of M terms |
+| `grains` | (M, N, D) int16 | unit vectors of candidates, signals weighed by their shares, for each of M terms |
 | `pile` | (1, 1, D) float64 | sum of the unit vectors of the seats |
 | `coarse` | (D,) int16 | to write in |
+
+D is a multiple of `PAIRS`, N of `LANES`: what is beyond is 0. Grains begin where a register is read fastest.
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from slatewise.kernels.compiled import kernel, leaf, summing
-from slatewise.kernels.likeness import COLUMN, START, STOP, float_at
+from slatewise.kernels.likeness import COLUMN, START, STOP
 from slatewise.kernels.redundancy import COARSE, FIRST, LAST
+from slatewise.kernels.vectors import aligned, float_at
 
 WHOLE = 16_384
 """What 1 is in grains. Products of unit vectors stay inside an int32."""
-LANES = 32
-"""Grains that are multiplied at once; D is a multiple."""
+LANES = 16
+"""int32 numbers in a register: the products of so many rows are summed at once."""
+PAIRS = 2 * LANES
+"""Grains in a register."""
+_NUMBERS = ir.VectorType(ir.IntType(32), LANES)
 EXTRA = 1e-5
 """By how much sums here may be off besides, per unit of length."""
 
@@ -38,8 +44,9 @@ EXTRA = 1e-5
 def coarsely(signal, share, address, scale, order, term):
     """Return (grains, pile, coarse) for the terms that are looked at coarsely, in the order of `term[:, COARSE]`."""
     many = (term[:, COARSE] >= 0).sum()
-    width = (signal[-1, STOP] + LANES - 1) // LANES * LANES if many else 0
-    grains = np.zeros((many, len(order), width), np.int16)
+    rows = (len(order) + LANES - 1) // LANES * LANES
+    width = (signal[-1, STOP] + PAIRS - 1) // PAIRS * PAIRS if many else 0
+    grains = aligned((many, rows, width), np.int16)
     for a in range(len(term)):
         if term[a, COARSE] >= 0:
             grind(signal, share, address, scale, order, term[a, FIRST], term[a, LAST], grains[term[a, COARSE]])
@@ -52,15 +59,19 @@ def grind(signal, share, address, scale, order, first, last, grains):
     for pos in range(len(order)):
         row = order[pos]
         for one in range(first, last):
-            vector, start = address[signal[one, COLUMN], row], signal[one, START]
+            vector = address[signal[one, COLUMN], row]
             weight = np.float32(WHOLE * share[one] * scale[signal[one, COLUMN], row])
-            for k in range(signal[one, STOP] - start if vector != 0 else 0):
-                grains[pos, np.uint64(start + k)] = np.int16(np.floor(weight * float_at(vector, k) + np.float32(0.5)))
+            part = grains[pos, signal[one, START] : signal[one, STOP]]
+            for k in range(len(part) if vector != 0 else 0):
+                part[k] = np.int16(np.floor(weight * float_at(vector, k) + np.float32(0.5)))
 
 
 @summing
-def look_over(grains, pile, coarse, seats, part, weight, low, ceiling):
-    """Write, for all candidates, a lower bound of D = part * (sum of cosines - seats), and lower their ceilings."""
+def look_over(grains, pile, coarse, seats, part, weight, low, ceiling, sums):
+    """Write, for all candidates, a lower bound of D = part * (sum of cosines - seats), and lower their ceilings.
+
+    `sums` is (16,) int32 to write in.
+    """
     length = 0.0
     for k in range(len(coarse)):
         length += pile[0, 0, k] * pile[0, 0, k]
@@ -69,33 +80,62 @@ def look_over(grains, pile, coarse, seats, part, weight, low, ceiling):
     for k in range(len(coarse)):
         coarse[k] = np.int16(np.floor(pile[0, 0, k] * scale + 0.5))
     lost = length * (2.0 * np.sqrt(len(coarse)) / (2 * WHOLE) + EXTRA)
-    step = part * length / WHOLE**2
-    for pos in range(len(low)):
-        product = _product(grains[pos].ctypes.data, coarse.ctypes.data, len(coarse))
-        under = step * product - part * (lost + seats)
-        ceiling[pos] -= weight * (under - low[pos])
-        low[pos] = under
+    step, known = part * length / WHOLE**2, part * (lost + seats)
+    for first in range(0, len(low), LANES):
+        _products(grains[first].ctypes.data, coarse.ctypes.data, len(coarse), sums.ctypes.data)
+        lows, ceilings = low[first : first + LANES], ceiling[first : first + LANES]
+        for pos in range(len(lows)):
+            under = step * sums[pos] - known
+            ceilings[pos] -= weight * (under - lows[pos])
+            lows[pos] = under
 
 
-def _multiply(typing_context, one, other, width):
-    """Return the sum of products of int16 numbers at two addresses, `LANES` at a time: loops do not get that wide."""
+def _multiply(typing_context, rows, other, width, sums):
+    """Write the sums of products of the grains of 16 rows and those of another one; loops do not get as wide."""
 
     def codegen(context, builder, signature, arguments):
-        number = ir.IntType(32)
-        short, wide = ir.VectorType(ir.IntType(16), LANES), ir.VectorType(number, LANES)
-        total = cgutils.alloca_once_value(builder, ir.Constant(wide, [0] * LANES))
-        starts = [builder.inttoptr(start, ir.IntType(16).as_pointer()) for start in arguments[:2]]
-        step = context.get_constant(types.intp, LANES)
-        with cgutils.for_range_slice(builder, step.type(0), arguments[2], step, step.type) as (k, _):
-            parts = [builder.bitcast(builder.gep(start, [k]), short.as_pointer()) for start in starts]
-            one, other = (builder.sext(builder.load(part, align=2), wide) for part in parts)
-            builder.store(builder.add(builder.load(total), builder.mul(one, other)), total)
-        add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(number, [wide]), f"llvm.vector.reduce.add.v{LANES}i32"
-        )
-        return builder.call(add, [builder.load(total)])
+        rows, other, width, sums = arguments
+        rows, other = (builder.inttoptr(start, ir.IntType(16).as_pointer()) for start in (rows, other))
+        step = context.get_constant(types.intp, PAIRS)
+        quarters = []
+        for first in range(0, LANES, 4):  # one after the other, as they lie
+            totals = [cgutils.alloca_once_value(builder, ir.Constant(_NUMBERS, [0] * LANES)) for _ in range(4)]
+            with cgutils.for_range_slice(builder, step.type(0), width, step, step.type) as (k, _):
+                factors = _widened(builder, other, k)
+                for row, total in enumerate(totals, first):
+                    start = builder.add(builder.mul(width, width.type(row)), k)
+                    products = builder.mul(_widened(builder, rows, start), factors)
+                    pairs = _added(builder, products, products, range(0, PAIRS, 2), 1)
+                    builder.store(builder.add(builder.load(total), pairs), total)
+            quarters.append(_folded(builder, [builder.load(total) for total in totals], 4))
+        found = _folded(builder, quarters, 1)
+        in_order = ir.Constant(_NUMBERS, [row % 4 * 4 + row // 4 for row in range(LANES)])
+        found = builder.shuffle_vector(found, found, in_order)
+        builder.store(found, builder.inttoptr(sums, _NUMBERS.as_pointer()), align=4)
+        return context.get_dummy_value()
 
-    return types.int32(types.uintp, types.uintp, types.intp), codegen
+    return types.void(types.uintp, types.uintp, types.intp, types.uintp), codegen
 
 
-_product: Any = intrinsic(_multiply)
+def _widened(builder, start, k):
+    """Return grains k to k + 31 as int32."""
+    place = builder.bitcast(builder.gep(start, [k]), ir.VectorType(ir.IntType(16), PAIRS).as_pointer())
+    return builder.sext(builder.load(place, align=2), ir.VectorType(ir.IntType(32), PAIRS))
+
+
+def _added(builder, one, other, places, apart):
+    """Return the sums of numbers at some places of two registers side by side and those `apart` places on."""
+    parts = [ir.Constant(_NUMBERS, [place + on for place in places]) for on in (0, apart)]
+    return builder.add(*(builder.shuffle_vector(one, other, part) for part in parts))
+
+
+def _folded(builder, four, size):
+    """Return the sums of four registers by fours, `size` neighbours of each at a time, those of the first first."""
+    for apart, pairs in ((2 * size, ((0, 2), (1, 3))), (size, ((0, 1),))):
+        starts = range(0, LANES, 2 * apart)
+        places = [start + of + at for start in starts for of in (0, LANES) for at in range(apart)]
+        four = [_added(builder, four[one], four[other], places, apart) for one, other in pairs]
+    return four[0]
+
+
+_products: Any = intrinsic(_multiply)

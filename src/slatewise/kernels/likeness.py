@@ -18,13 +18,10 @@ like nothing: such a signal adds 0.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 
-from slatewise.kernels.compiled import inlined, inlined_summing, kernel, leaf, summing
+from slatewise.kernels.compiled import copy, inlined, inlined_summing, kernel, leaf, summing
+from slatewise.kernels.vectors import fetch, float_at, read, square
 
 KIND, NEGATIVE, COLUMN, OWN, START, STOP = range(6)
 """Columns of `signal`."""
@@ -38,19 +35,6 @@ KEEP, CLIP, SHIFT = range(3)
 def rounding(width):
     """Return by how much a float32 sum of `width` products of two unit vectors can be off."""
     return 6e-8 * (16.0 + width / 4.0)
-
-
-def _read_float(typing_context, address, index):
-    """Return the float32 number at an address, `index` numbers on. Unlike an array it has no owner to be counted."""
-
-    def codegen(context, builder, signature, arguments):
-        kind = context.get_value_type(types.float32)
-        return builder.load(builder.gep(builder.inttoptr(arguments[0], kind.as_pointer()), [arguments[1]]))
-
-    return types.float32(types.int64, types.int64), codegen
-
-
-float_at: Any = intrinsic(_read_float)
 
 
 @summing
@@ -84,17 +68,21 @@ def sit(signal, address, scale, seen, seat, near, glass, there, at, row):
         if signal[one, KIND] != COSINE:
             continue
         start, stop, column = signal[one, START], signal[one, STOP], signal[one, COLUMN]
+        vector, rounded = near[0, at, start:stop], glass[0, at, start:stop]
         if row >= n:
-            for k in range(start, stop):
-                near[0, at, k] = seen[row - n, k]
+            copy(seen[row - n, start:stop], vector)
         elif address[column, row] != 0:
-            for k in range(stop - start):
-                near[0, at, start + k] = float_at(address[column, row], k) * scale[column, row]
-        some = False
-        for k in range(start, stop):
-            glass[0, at, k] = near[0, at, k]
-            some |= near[0, at, k] != 0.0
-        there[at, one] = some
+            read(address[column, row], scale[column, row], vector)
+        copy(vector, rounded)
+        there[at, one] = square(vector) > 0.0
+
+
+@inlined
+def foresee(signal, address, row):
+    """Have memory bring the vectors of a candidate that may be looked at soon."""
+    for one in range(len(signal)):
+        if signal[one, KIND] == COSINE:
+            fetch(address[signal[one, COLUMN], row], signal[one, STOP] - signal[one, START])
 
 
 @inlined
@@ -156,8 +144,8 @@ def _look_on(place, width, glass, layer, at, start, into):
 
 
 @inlined
-def glance(signal, share, address, scale, glass, there, first, last, row, at, stop, four):
-    """Write how alike a candidate is to seats `at` to `at + 3`, those before `stop`, under cosines, in float32.
+def glance(signal, share, address, scale, glass, there, first, last, row, at, four):
+    """Write how alike a candidate is to seats `at` to `at + 3` under cosines, in float32.
 
     `four` is (8,) float64 to write in; the last half of it is room.
     """
@@ -165,14 +153,21 @@ def glance(signal, share, address, scale, glass, there, first, last, row, at, st
     for place in range(4):
         four[place] = 0.0
     for one in range(first, last):
-        column, start = signal[one, COLUMN], signal[one, START]
+        column, start, negative = signal[one, COLUMN], signal[one, START], signal[one, NEGATIVE]
         vector = address[column, row]
         if vector == 0:
             continue
         _look_on(vector, signal[one, STOP] - start, glass, 0, at, start, value)
-        weight, length, negative = share[one], scale[column, row], signal[one, NEGATIVE]
-        for place in range(min(4, stop - at)):
-            four[place] += weight * bent(value[place] * length, negative, there[at + place, one])
+        weight, length = share[one], scale[column, row]
+        if negative == KEEP:
+            for place in range(4):
+                four[place] += weight * (value[place] * length)
+        elif negative == CLIP:
+            for place in range(4):
+                four[place] += weight * max(0.0, value[place] * length)
+        else:
+            for place in range(4):
+                four[place] += weight * bent(value[place] * length, SHIFT, there[at + place, one])
 
 
 @inlined
@@ -187,11 +182,12 @@ def components(signal, root, address, scale, glass, layer, first, last, row, at,
         if vector == 0:
             continue
         _look_on(vector, signal[one, STOP] - start, glass, layer, at, start, value)
+        weight, length = root[one], scale[column, row]
         for place in range(4):
-            part = value[place] * scale[column, row]
-            if signal[one, NEGATIVE] == SHIFT:
-                part += glass[layer, at + place, signal[-1, STOP] + one]
-            four[place] += root[one] * part
+            four[place] += weight * (value[place] * length)
+        if signal[one, NEGATIVE] == SHIFT:
+            for place in range(4):
+                four[place] += weight * glass[layer, at + place, signal[-1, STOP] + one]
 
 
 @leaf

@@ -77,8 +77,8 @@ EXHAUSTED = 1e-6
 """Of a row of length 1, as much is nothing: the row is exhausted, and no base is made of it."""
 SAME_SUM = 1e-9
 """Sums of products that are taken in another order differ by less."""
-AGAIN = 0.25
-"""A base of which no more is left than this is orthogonalised a second time."""
+AGAIN = 0.01
+"""A base of which a smaller share is left is orthogonalised a second time; of others, once is right to 1e-13."""
 
 
 @kernel

@@ -62,15 +62,17 @@ def refine_max(
             best = max(best, value * faded(fade, a, p - at) if fades else value)
             spot = after(spot, wide)
     while done < p and best - pad <= most:
-        glance(signal, share, address, scale, glass, there, term[a, FIRST], term[a, PLAIN], row, done, p, four)
-        for place in range(min(4, p - done)):
-            value = four[place]
-            if term[a, FIXED] >= 0:
-                value += fixed[term[a, FIXED], done, pos]
-            if term[a, RINGS]:
-                ring[start + done % wide] = value
-            best = max(best, value * faded(fade, a, p - done) if fades else value)
-            done += 1
+        glance(signal, share, address, scale, glass, there, term[a, FIRST], term[a, PLAIN], row, done, four)
+        many = min(4, p - done)
+        for place in range(many if term[a, FIXED] >= 0 else 0):
+            four[place] += fixed[term[a, FIXED], done + place, pos]
+        for place in range(many if term[a, RINGS] else 0):
+            ring[start + (done + place) % wide] = four[place]
+        for place in range(many if fades else 0):
+            four[place] *= faded(fade, a, p - done - place)
+        for place in range(many):
+            best = max(best, four[place])
+        done += many
     upto[a, pos] = done
     run[a, pos] = best
     low[a, pos] = best - pad
@@ -95,15 +97,15 @@ def refine_sum(
     part = 1.0 / (p - first) if term[a, VARIANT] == MSD_MEAN else 1.0
     known = ringed(ring, start, wide, first, done) if term[a, RINGS] else run[a, pos]
     while done < p and -(known + (p - done) * widest + (done - first) * pad) * part <= most:
-        glance(signal, share, address, scale, glass, there, term[a, FIRST], term[a, PLAIN], row, done, p, four)
-        for place in range(min(4, p - done)):
-            value = 1.0 - four[place]
-            if term[a, FIXED] >= 0:
-                value -= fixed[term[a, FIXED], done, pos]
-            if term[a, RINGS]:
-                ring[start + done % wide] = value
-            known += value
-            done += 1
+        glance(signal, share, address, scale, glass, there, term[a, FIRST], term[a, PLAIN], row, done, four)
+        many = min(4, p - done)
+        for place in range(many if term[a, FIXED] >= 0 else 0):
+            four[place] += fixed[term[a, FIXED], done + place, pos]
+        for place in range(many if term[a, RINGS] else 0):
+            ring[start + (done + place) % wide] = 1.0 - four[place]
+        for place in range(many):
+            known += 1.0 - four[place]
+        done += many
     upto[a, pos] = done
     run[a, pos] = known
     under = -(known + (p - done) * widest + (done - first) * pad) * part
@@ -123,12 +125,14 @@ def refine_bases(signal, root, address, scale, glass, term, size, upto, run, low
         enough = 1.0 - left_at(variant, volume, most) + 2.0 * pad * np.sqrt(p - first)
     while done < p and known <= enough:
         components(signal, root, address, scale, glass, 1 + a, term[a, FIRST], term[a, LAST], row, done, four)
-        for place in range(min(4, p - done)):
-            value = four[place] * four[place]
-            if term[a, RINGS]:
-                ring[start + done % wide] = value
-            known += value
-            done += 1
+        many = min(4, p - done)
+        for place in range(4):
+            four[place] *= four[place]
+        for place in range(many if term[a, RINGS] else 0):
+            ring[start + (done + place) % wide] = four[place]
+        for place in range(many):
+            known += four[place]
+        done += many
     upto[a, pos] = done
     run[a, pos] = known
     room = 2.0 * pad * np.sqrt(done - first)

@@ -10,6 +10,7 @@ from slatewise.kernels.bases import take_seat
 from slatewise.kernels.compiled import kernel
 from slatewise.kernels.redundancy import FIXED, FORM, ITEMS, VOLUME, lay_out
 from slatewise.kernels.spacing import count_in
+from slatewise.kernels.vectors import aligned
 
 ALIGNED = 16
 """Vectors of seats have a multiple of so many numbers, so that they begin where memory is read fastest."""
@@ -46,10 +47,11 @@ def seated(variety, bases, order, slots):
     columns = before.shape[1] + len(share)
     padded = (columns + ALIGNED - 1) // ALIGNED * ALIGNED
     square = wide if (term[:, FORM] == ITEMS).any() else 0
+    near, glass = aligned((1 + many, wide, padded), np.float64), aligned((1 + many, wide + 3, padded), np.float32)
     seats = Seats(
         np.zeros(wide, np.int64),
-        np.zeros((1 + many, wide, padded)),
-        np.zeros((1 + many, wide + 3, padded), np.float32),
+        near,
+        glass,
         np.zeros((wide + 3, len(share)), np.bool_),
         term,
         size,
@@ -61,7 +63,7 @@ def seated(variety, bases, order, slots):
         np.zeros(target.shape),
         np.zeros(len(spacings[1])),
     )
-    seat, near, glass, there, _, _, _, fixed, gram, factor, scratch, counts, _ = seats
+    seat, _, _, there, _, _, _, fixed, gram, factor, scratch, counts, _ = seats
     for at in range(seen):
         take_seat(
             signal, share, root, levels, address, scale, before, codes, lists, starts, seat, near, glass, there,

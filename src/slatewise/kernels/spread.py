@@ -22,10 +22,12 @@ import numpy as np
 
 from slatewise.kernels.bases import prepare, take_seat
 from slatewise.kernels.board import board_of
-from slatewise.kernels.coarse import coarsely, look_over
-from slatewise.kernels.compiled import copy, inlined, kernel, leaf
+from slatewise.kernels.ceilings import STRIDE, most_worth, next_above
+from slatewise.kernels.coarse import LANES, coarsely, look_over
+from slatewise.kernels.compiled import copy, kernel, leaf
 from slatewise.kernels.floors import floors_of, most_served
 from slatewise.kernels.greedy import distinct
+from slatewise.kernels.likeness import foresee
 from slatewise.kernels.redundancy import (
     BASES,
     COARSE,
@@ -119,7 +121,7 @@ def _spread(order, rank, base, variety, bases, rules, slots):
     if lowest[0] == 0:
         piles = coarsely(signal, share, address, scale, order, term)
         demands, notes_of, rooms = (floor, most, price, note, wanted), (upto, run, low, ring, known, np.zeros(many)), (
-            values, worth, ceiling, hopeful, hope, np.empty(0), np.empty(8),
+            values, worth, ceiling, hopeful, hope, np.empty(0), np.empty(8), np.empty(LANES, np.int32),
         )  # fmt: skip
         full, reads, exhausted = _fill(order, rank, variety, seats, piles, board, demands, notes_of, rooms, length)
     rows = order[page[past:]] if full else np.empty(0, np.int32)
@@ -133,7 +135,7 @@ def _fill(order, rank, variety, seats, piles, board, demands, notes, rooms, leng
     rule, state, count, group, units, scale, room, link, page, committed = board
     floor, most, price, note, wanted = demands
     upto, run, low, ring, known, bottom = notes
-    values, worth, ceiling, hopeful, hope, nothing, four = rooms
+    values, worth, ceiling, hopeful, hope, nothing, four, lanes = rooms
     signals, _, spacings, balances = variety
     signal, share, levels, address, scale_of, before, codes, lists, starts = signals
     terms_fade = variety[1][5]
@@ -162,7 +164,7 @@ def _fill(order, rank, variety, seats, piles, board, demands, notes, rooms, leng
         for a in range(many if p > 0 else 0):
             if term[a, COARSE] >= 0:
                 part = 1.0 / p if term[a, VARIANT] == MSD_MEAN else 1.0
-                look_over(grains[term[a, COARSE]], pile, coarse, p, part, size[a, WEIGHT], low[a], ceiling)
+                look_over(grains[term[a, COARSE]], pile, coarse, p, part, size[a, WEIGHT], low[a], ceiling, lanes)
                 reads += n
         lift = most_balanced(mixing, target, pull, counts, p, values) if len(pull) else 0.0
         top = most_gain(term, size, terms_fade, p, 0) + lift
@@ -172,11 +174,19 @@ def _fill(order, rank, variety, seats, piles, board, demands, notes, rooms, leng
         short, met, chosen = 0, 0, -1
         for attempt in range(2):
             best, found = -np.inf, 0
-            for turn in range(-1 if hint >= 0 else 0, n):
-                pos = hint if turn < 0 else turn
-                if turn & 15 == 0 and worth[pos] + top < best:
+            ahead = -1 if hint >= 0 else 0  # the row that came second is looked at first
+            while True:
+                at = ahead
+                if 0 <= at < n and ceiling[at] < best - loose:
+                    at = next_above(ceiling, worth, at, best - loose, best - top - ROUNDING)
+                if at >= n:
                     break
-                if ceiling[pos] + loose < best or link[pos, USED] or (turn >= 0 and pos == hint):
+                pos, ahead = at if at >= 0 else hint, at + 1
+                if ahead % STRIDE == 0 or ceiling[min(ahead, n - 1)] < best - loose:
+                    ahead = next_above(ceiling, worth, ahead, best - loose, best - top - ROUNDING)
+                if ahead < n:
+                    foresee(signal, address, order[ahead])
+                if link[pos, USED] or at == hint:
                     continue
                 high = worth[pos] + loose
                 for a in range(many if p > 0 else 0):
@@ -285,16 +295,6 @@ def _fill(order, rank, variety, seats, piles, board, demands, notes, rooms, leng
         ) and exhausted < 0:  # fmt: skip
             exhausted = slot
     return True, reads, exhausted
-
-
-@inlined
-def most_worth(worth, term, size, low, pos):
-    """Return what a row is worth by itself, less the redundancy that no later window forgets."""
-    total = worth[pos]
-    for a in range(len(term)):
-        if not term[a, MOVES]:
-            total -= size[a, WEIGHT] * low[a, pos]
-    return total
 
 
 @leaf
