@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from slatewise import Candidates, Feed, Govern, Merge, Policy, PolicyError, Request, Shade, Weight
 from slatewise.blend.govern import Alarms, Governed, Plan
-from slatewise.blend.weight import Explore, Learned, WeightSegment
+from slatewise.blend.weight import Experiment, Learned, WeightSegment
 from slatewise.core.allowance import Allowance, allowance_of
 from slatewise.core.control import Control
 from slatewise.core.ledger import Entry, Head
@@ -160,7 +160,7 @@ def test_boosts_stop_in_the_feed_when_the_budget_is_empty():
             [Weight(), Shade(learn={"posts": Learning(step=1.0)}, accounting="displacement"), Govern(anchor="posts")],
             r"must be left alone .* take 'posts' out of blend.shade",
         ),
-        ([Weight(explore=Explore(step=0.1)), Govern(anchor="ads")], r"must be left alone .* out of blend.weight"),
+        ([Weight(explore=Experiment(step=0.1)), Govern(anchor="ads")], r"must be left alone .* out of blend.weight"),
         ([Weight(learned={"ads": Learned()}), Govern(anchor="ads")], r"must be left alone .* out of blend.weight"),
         ([Weight(), Shade(accounting="own"), Govern()], r"accounting: must be what winners are charged, got 'own'"),
         ([Govern(anchor="ads", plans=PLANS)], r"must be left alone .* take 'ads' out of plan 'launch'"),
@@ -175,7 +175,7 @@ def test_refuses(stages, why):
 
 def test_an_anchor_that_is_left_alone_is_fine():
     Policy.of(Weight(lines={"ads": 2.0, "posts": 1.0}), Govern(anchor="posts", plans=PLANS), Merge(), **HEAD)
-    Policy.of(Weight(anchor="posts", explore=Explore(step=0.1)), Govern(anchor="posts"), Merge(), **HEAD)
+    Policy.of(Weight(anchor="posts", explore=Experiment(step=0.1)), Govern(anchor="posts"), Merge(), **HEAD)
 
 
 def test_what_is_remembered_starts_empty():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slatewise import Candidates, Policy, PolicyError, Request, Solve, Weight
-from slatewise.blend.weight import Explore, Learned, WeightSegment, sign
+from slatewise.blend.weight import Experiment, Learned, WeightSegment, sign
 from slatewise.testing.checks import check_annotator
 
 ITEMS = Candidates.of(line=["ads", "posts", "live"], value=[0.5, 0.25, 1.0])
@@ -54,7 +54,7 @@ def test_learned_logarithms_are_sums_over_the_context_within_the_limit(tenure, p
     assert weight == pytest.approx([2.0 * exp(power), 1.0, exp(0.5)])
 
 
-EXPLORED = Weight(lines={"ads": 2.0}, anchor="posts", explore=Explore(step=0.1, salt="spring"))
+EXPLORED = Weight(lines={"ads": 2.0}, anchor="posts", explore=Experiment(step=0.1, salt="spring"))
 
 
 def test_exploring_keeps_the_promises_and_names_its_parts():
@@ -91,7 +91,7 @@ def test_a_request_without_a_user_and_the_anchor_are_not_explored():
         (Weight(anchor="ads", lines={"ads": 2.0}), r"weight.lines.ads: must be left out, or 1: the line is the anchor"),
         (Weight(anchor="ads", learned={"ads": Learned()}), r"weight.learned.ads: must be left out, or 1"),
         (Weight(learned={"ads": Learned(context={"tenur": {"new": 1.0}})}), r"tenur: is no feature .* 'tenure'"),
-        (Weight(explore=Explore(step=1.5)), r"weight.explore.step: must be <= 1, got 1.5"),
+        (Weight(explore=Experiment(step=1.5)), r"weight.explore.step: must be <= 1, got 1.5"),
     ],
 )
 def test_refuses_what_is_learned_or_explored_wrongly(stage, message):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from slatewise import Candidates, Request, RequestError, Weight
-from slatewise.blend.weight import Explore, Learned, sign
+from slatewise.blend.weight import Experiment, Learned, sign
 from slatewise.learn.experiment import fit_experiment
 
 LINES = ["posts", "ads", "live"]
-STAGE = Weight(anchor="posts", explore=Explore(step=0.1, salt="spring"))
+STAGE = Weight(anchor="posts", explore=Experiment(step=0.1, salt="spring"))
 PEOPLE = [f"u{number}" for number in range(4_000)]
 
 
@@ -58,7 +58,7 @@ def test_errors_are_by_user():
 def test_intervals_hold_the_truth_as_often_as_they_say():
     held = []
     for salt in range(60):
-        stage = Weight(anchor="posts", explore=Explore(step=0.1, salt=str(salt)))
+        stage = Weight(anchor="posts", explore=Experiment(step=0.1, salt=str(salt)))
         log = log_of(lambda logs, new: logs @ [0.3, 0.0], stage=stage, pages=1, seed=salt)
         gradients = fit_experiment(log, stage=stage, lines=LINES).gradients
         held += [one.gradient.low < truth < one.gradient.high for one, truth in zip(gradients, (0.3, 0.0), strict=True)]
@@ -111,7 +111,7 @@ def test_signs_of_the_fit_are_those_that_were_served():
     ("stage", "users", "message"),
     [
         (Weight(), 500, "explore: must be on in the stage under which the pages were served"),
-        (Weight(explore=Explore(step=0.0)), 500, "explore: must be on"),
+        (Weight(explore=Experiment(step=0.0)), 500, "explore: must be on"),
         (STAGE, 20, "log.user: must name at least 100 users, got 20"),
     ],
 )

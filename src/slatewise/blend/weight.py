@@ -72,7 +72,7 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 @final
-class Explore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A standing experiment on weights.
 
     Attributes:
@@ -110,7 +110,7 @@ class Weight(Annotator, frozen=True, kw_only=True):
         >>> weight = Weight(learned={"ads": Learned(offset=9.0)}, limit=np.log(2.0))
         >>> weight.annotate(items, Request(candidates=items))["weight"].round(6).tolist()
         [2.0, 1.0]
-        >>> weight = Weight(explore=Explore(step=np.log(2.0)))
+        >>> weight = Weight(explore=Experiment(step=np.log(2.0)))
         >>> weight.annotate(items, Request(candidates=items, user="u1"))["weight"].round(6).tolist()
         [0.5, 2.0]
     """
@@ -122,7 +122,7 @@ class Weight(Annotator, frozen=True, kw_only=True):
     learned: dict[str, Learned] = {}
     limit: Limit = 0.7
     anchor: str | None = None
-    explore: Explore | None = None
+    explore: Experiment | None = None
 
     @property
     def reads(self) -> Mapping[str, Kind]:

@@ -1,6 +1,6 @@
 """Fit `blend.weight` from its standing experiment: what the weights change, and a step to where more comes of pages.
 
-Each user has a sign for each line (`Explore`). One regression of what came of pages on all signs gives the gradient by
+Each user has a sign for each line (`Experiment`). One regression of what came of pages on all signs gives the gradient by
 the logarithms of all weights at once, as the signs of lines are independent:
 
     d E[y] / d ln weight_b  =  (E[y | +] - E[y | -]) / (2 step)  =  coefficient_b / step
@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from slatewise.blend.weight import Explore, Learned, Weight, sign
+from slatewise.blend.weight import Experiment, Learned, Weight, sign
 from slatewise.core.errors import RequestError, shown
 from slatewise.evaluate.intervals import Interval
 
@@ -135,7 +135,7 @@ class _Found(NamedTuple):
 
 
 def _gradient(
-    outcome: Numbers, signs: Numbers, of_user: NDArray[np.int64], explore: Explore
+    outcome: Numbers, signs: Numbers, of_user: NDArray[np.int64], explore: Experiment
 ) -> tuple[Numbers, Numbers]:
     """Return (lines,) the gradient by logarithms of weights, and its standard errors by user."""
     columns = np.column_stack([np.ones(len(outcome)), signs[of_user]])
