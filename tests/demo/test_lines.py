@@ -103,7 +103,7 @@ def replayed(log, monkeypatch):
         patch.setattr(replaying, "nominate", spy)
         done = Replay(Site(HISTORIES))
         done.run(log)
-    return seen, {maker: values.tolist() for maker, values in done.values.items()}, done.arms.factors
+    return seen, {maker: values.tolist() for maker, values in done.values.items()}, done.arms.mornings.maps
 
 
 @pytest.mark.parametrize("cut", [1, 137, 150])

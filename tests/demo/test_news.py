@@ -2,6 +2,7 @@
 
 import re
 from io import StringIO
+from itertools import pairwise
 from math import comb, log2
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ pytest.importorskip("jinja2")
 
 from slatewise.core.errors import SlatewiseError
 from slatewise.demo import news, outcome, replay, report
-from slatewise.demo.arms import ARMS, Ledger
+from slatewise.demo.arms import ARMS, PACED, WINDOW
 from slatewise.demo.records import shipped_histories, shipped_visits
 from slatewise.demo.site import Site
 
@@ -63,25 +64,30 @@ def test_blending_never_reorders_a_line(done):
                 assert (np.diff(scores) <= 0).all()
 
 
-def test_factors_are_guesses_first_and_then_what_was_clicked(done):
-    factors = list(done.replay.arms.factors.values())
-    assert factors[0] == {"for_you": 0.02, "trending": 0.02, "fresh": 0.02}
+def test_maps_are_guesses_first_and_then_fitted_on_the_days_before(done):
+    told = done.outcome.mornings
+    first, second = told[:3], told[3:6]
+    assert [(one.map, one.fitted) for one in first] == [("ratio", False)] * 3
+    assert all(one.fitted for one in second)
     clicks, scores = 0, 0.0
     visits = list(shipped_visits())[:138]
     for visit, (_, candidates, _) in zip(visits, done.made[:: len(ARMS)], strict=False):
-        for row, item in enumerate(candidates.item_id):
-            if candidates.key("line").name(row) == "trending":
-                clicks += item in visit.clicked
-                scores += candidates.number("score")[row]
-    assert factors[1]["trending"] == pytest.approx((clicks + 1) / (scores + 1 / 0.02))
+        here = candidates.key("line").codes == candidates.key("line").names.index("trending")
+        clicks += np.isin(np.array(candidates.item_id)[here], visit.clicked).sum()
+        scores += candidates.number("score")[here].sum()
+    trending = next(one for one in first if one.line == "trending")
+    assert trending.ratio.estimate == pytest.approx(0.02 * scores / clicks)
 
 
-def test_a_ledger_forgets_its_guess_in_time(done):
-    ledger = Ledger()
-    candidates = done.made[0][1]
-    for _ in range(500):
-        ledger.add(candidates, ())
-    assert ledger.factor("fresh", guess=0.5) < 0.001
+def test_a_subsidy_brings_the_paced_line_towards_its_floor(done):
+    moves = done.outcome.moves
+    assert len(moves) == 138 // WINDOW + (138 % WINDOW > 0) + (FIRST - 138) // WINDOW  # a window ends with its day
+    share = {arm: next(line.share for line in done.outcome.summaries[arm].lines if line.line == PACED) for arm in ARMS}
+    assert 3 * share["ruled"] < share["paced"] < 1.5 * done.outcome.floor
+    assert min(move.subsidy for move in moves) >= 0
+    for before, after in pairwise(moves):
+        if before.share == after.share == 0.0:
+            assert after.subsidy > before.subsidy
 
 
 @pytest.mark.parametrize(("size", "right"), [(12, 1), (12, 2), (40, 2), (8, 1), (11, 2)])

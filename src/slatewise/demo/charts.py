@@ -10,14 +10,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 
-from slatewise.demo.arms import ARMS
+from slatewise.demo.arms import ARMS, PACED
 from slatewise.demo.outcome import Measured, Outcome
 from slatewise.demo.wording import NAMES, short
 from slatewise.evaluate.intervals import Interval
 from slatewise.pictures.svg import drawn, placeholders
 
-COLOUR = placeholders(("for_you", "trending", "fresh", "raw", "blended", "ruled", "random"))
+COLOUR = placeholders(("for_you", "trending", "fresh", "raw", "blended", "ruled", "paced", "random"))
 """Names of the CSS variables that pictures use, and the colours that stand for them while drawing."""
+
+
+SMOOTH = 5
+"""Windows that a share is smoothed over."""
 
 
 def hit_rates(outcome: Outcome) -> str:
@@ -63,6 +67,31 @@ def running(outcome: Outcome) -> str:
         axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=6))
         axes.xaxis.set_major_formatter(DateFormatter("%d %b"))
         axes.margins(x=0.01)
+    return svg[0]
+
+
+def pacing(outcome: Outcome) -> str:
+    """Draw the share of slots that the paced line had, smoothed, its floor, and the subsidy that it took."""
+    moves = outcome.moves
+    times = date2num([datetime.fromtimestamp(move.time, UTC) for move in moves])
+    shares = 100 * np.array([move.share for move in moves])
+    smooth = np.array([shares[max(place - SMOOTH + 1, 0) : place + 1].mean() for place in range(len(shares))])
+    so_far = np.cumsum(shares) / np.arange(1, len(shares) + 1)
+    with drawn(10.8, 3.4, COLOUR) as (figure, svg):
+        figure.set_layout_engine("constrained")
+        left, right = figure.subplots(1, 2)
+        left.plot(times, shares, ".", color=COLOUR[PACED], alpha=0.35, ms=4)
+        left.plot(times, smooth, color=COLOUR[PACED], lw=2)
+        left.plot(times, so_far, color=COLOUR["ink"], lw=1.4)
+        left.axhline(100 * outcome.floor, color=COLOUR["paced"], lw=1.4, ls=(0, (4, 3)))
+        left.set_ylabel("share of slots, %")
+        right.step(times, [100 * move.subsidy for move in moves], where="post", color=COLOUR["paced"], lw=2)
+        right.set_ylabel("subsidy, clicks per 100 showings")
+        for axes in (left, right):
+            axes.set_ylim(bottom=0)
+            axes.grid(axis="y")
+            axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=6))
+            axes.xaxis.set_major_formatter(DateFormatter("%d %b"))
     return svg[0]
 
 

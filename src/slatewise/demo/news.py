@@ -1,4 +1,4 @@
-"""Replay visits to a news site and compose a page for each, three ways.
+"""Replay visits to a news site and compose a page for each, four ways.
 
 The sample that comes with the package: 1,046 visits of 38 readers to Ekstra Bladet in the last days of February 2023,
 with what they were shown and what they clicked. Given a directory with the public data set that it is from (EB-NeRD),

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from slatewise.demo.arms import ARMS
+from slatewise.demo.arms import ARMS, Move
 from slatewise.demo.lines import LINES
+from slatewise.demo.mornings import Morning
 from slatewise.demo.replay import SLOTS, Replay
 from slatewise.demo.showcase import Showcase
 from slatewise.evaluate.intervals import Interval, difference_by_cluster, mean_by_cluster
@@ -28,7 +29,7 @@ PerVisit = tuple[Numbers, Numbers]
 WAYS = ("random", *LINES, *ARMS)
 """Ways of making pages: random order, each line alone, the policies."""
 
-COMPARED = (("blended", "raw"), ("ruled", "raw"), ("ruled", "blended"), ("blended", "fresh"))
+COMPARED = (("blended", "raw"), ("ruled", "raw"), ("ruled", "blended"), ("paced", "ruled"), ("blended", "fresh"))
 CURVE_POINTS = 400
 
 
@@ -101,7 +102,9 @@ class Outcome(msgspec.Struct, frozen=True):
         summaries: Arm to what its lines did and how long its pages took.
         rules: What the rules of the ruled pages did.
         value_lost: Share of the blended pages' value that the rules take together.
-        factors: Day, in days since 1970, to line to what one unit of its score was worth.
+        mornings: The lines' maps, day by day, and what came of them.
+        floor: Share of slots that the paced pages are to give to their line.
+        moves: Control windows of the paced pages.
         curve: Time and running hit rate of the arms, at points spread evenly over the visits.
         showcase: One visit in full.
     """
@@ -119,7 +122,9 @@ class Outcome(msgspec.Struct, frozen=True):
     summaries: dict[str, Summary]
     rules: tuple[RuleCost, ...]
     value_lost: float
-    factors: dict[int, dict[str, float]]
+    mornings: tuple[Morning, ...]
+    floor: float
+    moves: tuple[Move, ...]
     curve: dict[str, list[float]]
     showcase: Showcase | None
 
@@ -144,7 +149,9 @@ def conclude(replay: Replay) -> Outcome:
         summaries=summaries,
         rules=tuple(_rule_cost(rule, visits, values, summaries["ruled"], readers) for rule in replay.arms.rules),
         value_lost=1 - values["ruled"] / values["blended"],
-        factors=replay.arms.factors,
+        mornings=replay.arms.mornings.told(),
+        floor=replay.arms.floor,
+        moves=tuple(replay.arms.moves),
         curve=_curve(visits, times),
         showcase=replay.showcase,
     )

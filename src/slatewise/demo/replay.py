@@ -67,11 +67,11 @@ class Replay:
             self._site.begin(visit)
             self.arms.begin(visit)
             nominations = nominate(self._site, visit)
-            self._judge(visit, nominations)
-            self.arms.end(nominations.candidates, visit)
+            self.arms.end(self._judge(visit, nominations), nominations, visit)
             self._site.end(visit)
 
-    def _judge(self, visit: Visit, nominations: Nominations) -> None:
+    def _judge(self, visit: Visit, nominations: Nominations) -> Request:
+        """Compose the pages for a visit and note what they found; return the request."""
         candidates = nominations.candidates
         items = np.array(candidates.item_id, np.int64)
         self.readers.append(visit.reader)
@@ -83,7 +83,7 @@ class Replay:
         for code, line in enumerate(LINES):
             self._note(line, items[candidates.key("line").codes == code][:SLOTS].tolist(), visit)
         request = Request(candidates=candidates, id=str(visit.id), user=str(visit.reader), time=visit.time)
-        pages = {arm: self._compose(arm, request) for arm in ARMS}
+        pages = {arm: self._compose(arm, self.arms.request(arm, request)) for arm in ARMS}
         for arm, page in pages.items():
             self._note(arm, page.item_ids, visit)
             self.in_view[arm].append(len(set(page.item_ids) & set(visit.shown)))
@@ -92,7 +92,8 @@ class Replay:
             page = feed.compose(request)
             self._note(rule, page.item_ids, visit)
             self.values[rule].append(fsum(item.utility for item in page.items))
-        self.showcase = exhibit(visit, len(self.arms.factors), nominations, pages, self.showcase)
+        self.showcase = exhibit(visit, self.arms.mornings.days, nominations, pages, self.showcase)
+        return request
 
     def _compose(self, arm: str, request: Request) -> Page:
         """Return the page with its trace; timed without it, on candidates as they arrive, as it would be served."""

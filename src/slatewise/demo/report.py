@@ -35,6 +35,7 @@ def render(outcome: Outcome) -> str:
         "shares": charts.shares(outcome),
         "differences": charts.differences(outcome),
         "running": charts.running(outcome),
+        "pacing": charts.pacing(outcome),
     }
     return environment.get_template(TEMPLATE).render(
         o=outcome,

@@ -10,9 +10,10 @@ from rich.rule import Rule as Heading
 from rich.table import Table
 from rich.text import Text
 
+from slatewise.demo.arms import ARMS, PACED
 from slatewise.demo.outcome import Measured, Outcome
 from slatewise.demo.showcase import Cell, Showcase
-from slatewise.demo.wording import NAMES, ends, moment, percent, short, signed
+from slatewise.demo.wording import NAMES, day, ends, last_days, moment, percent, short, signed
 from slatewise.evaluate.intervals import Interval
 
 COLOURS = {"for_you": "magenta", "trending": "yellow", "fresh": "cyan"}
@@ -25,7 +26,15 @@ def show(outcome: Outcome, console: Console) -> None:
     console.print(Heading(f"[bold]{outcome.visits:,} visits of {outcome.readers:,} readers[/bold], {days}"))
     if outcome.showcase:
         console.print(_pages(outcome.showcase))
-    console.print(_measured(outcome), _compared(outcome), _shares(outcome), _rules(outcome), _times(outcome))
+    console.print(
+        _measured(outcome),
+        _compared(outcome),
+        _shares(outcome),
+        _mornings(outcome),
+        _paced(outcome),
+        _rules(outcome),
+        _times(outcome),
+    )
     console.print(Text(caution(outcome), style="dim"))
 
 
@@ -76,7 +85,7 @@ def _measured(outcome: Outcome) -> Table:
         table.add_row(f"ceiling: {name}", *_both(ceiling, 100, 1), "", "", style="dim")
     table.add_section()
     for one in outcome.measured:
-        table.add_row(*_row(one), style="bold" if one.name in ("raw", "blended", "ruled") else "")
+        table.add_row(*_row(one), style="bold" if one.name in ARMS else "")
     return table
 
 
@@ -127,6 +136,31 @@ def _shares(outcome: Outcome) -> Table:
         shares = [f"{100 * line.share:.1f}" for line in summary.lines]
         table.add_row(NAMES[arm], *shares, f"{100 * outcome.in_view[arm]:.1f}")
     return table
+
+
+def _mornings(outcome: Outcome) -> Table:
+    table = _table("Clicks expected by each morning's calibration, over those that came")
+    table.add_column("day")
+    for line in COLOURS:
+        table.add_column(line, justify="right", style=COLOURS[line])
+        table.add_column("95 % interval", justify="right", style="dim")
+    for of_day in last_days(outcome.mornings):
+        cells = [
+            text
+            for one in of_day
+            for text in (("–", "") if one.ratio is None else (f"{one.ratio.estimate:.2f}", ends(one.ratio, 1, 2)))
+        ]
+        table.add_row(day(of_day[0].day) + ("" if any(one.fitted for one in of_day) else " (a guess)"), *cells)
+    return table
+
+
+def _paced(outcome: Outcome) -> Text:
+    share = next(line.share for line in outcome.summaries["paced"].lines if line.line == PACED)
+    last = outcome.moves[-1].subsidy if outcome.moves else 0.0
+    return Text(
+        f"\n(d) gives {PACED} {percent(share)} of the slots (floor {percent(outcome.floor, 0)}); in the end, it is "
+        f"lifted by {100 * last:.2f} clicks per 100 showings."
+    )
 
 
 def _rules(outcome: Outcome) -> Table:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isnan
 
+from slatewise.demo.mornings import Morning
 from slatewise.evaluate.intervals import Interval
 
 NAMES = {
@@ -16,11 +17,11 @@ NAMES = {
     "raw": "(a) raw scores merged",
     "blended": "(b) calibrated and blended",
     "ruled": "(c) blended, with rules",
+    "paced": "(d) ruled, with a share floor",
 }
 """Ways of making pages, in the order in which they are told."""
 
 UNITS = {"for_you": "cosine", "trending": "clicks", "fresh": "per hour"}
-PER = {"for_you": "unit of cosine", "trending": "click", "fresh": "1 / hour"}
 
 
 def moment(seconds: int) -> str:
@@ -96,11 +97,12 @@ def age(hours: float) -> str:
     return f"{hours:.0f} h old" if hours < 48 else f"{hours / 24:.0f} days old"
 
 
-def ends_of(factors: Mapping[int, dict[str, float]], most: int = 8) -> list[tuple[int, dict[str, float]]]:
-    """Return the first days and the last one, at most so many.
+def last_days(mornings: Sequence[Morning], most: int = 8) -> list[list[Morning]]:
+    """Return the first days and the last one, at most so many, each with its lines.
 
-    >>> [at for at, _ in ends_of({day: {} for day in range(20)}, most=3)]
+    >>> days = [Morning(day, "fresh", "ratio", False, 1.0, None) for day in range(20)]
+    >>> [at[0].day for at in last_days(days, most=3)]
     [0, 1, 19]
     """
-    days = list(factors.items())
+    days = [[one for one in mornings if one.day == day] for day in dict.fromkeys(one.day for one in mornings)]
     return days if len(days) <= most else [*days[: most - 1], days[-1]]
