@@ -44,13 +44,17 @@ POLICY ?= examples/feed.yaml
 serve: dev  ## Serve POLICY on http://127.0.0.1:8000.
 	$(BIN)/slatewise serve $(POLICY)
 
-dev: wheel
+dev: wheel $(VENV)/.torch
 	$(PIP) install --upgrade "$$(ls dist/slatewise-*.whl)[dev]"
 	$(PIP) install --force-reinstall --no-deps dist/slatewise-*.whl
 
 wheel: $(VENV)/.build
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist . > /dev/null
+
+$(VENV)/.torch: | $(VENV)  # first, and for processors alone: gigabytes of libraries for graphics cards stay away
+	$(PIP) install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu || $(PIP) install torch==2.13.0
+	touch $@
 
 $(VENV)/.build: | $(VENV)
 	$(PIP) install "build>=1.2"
