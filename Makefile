@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 export SLATEWISE_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo tradeoff test check bench bench-house bench-rules bench-diversity serve clean wheel dev
+.PHONY: demo tradeoff test check bench bench-house bench-rules bench-diversity bench-blend serve clean wheel dev
 
 demo: $(VENV)/.demo  ## Replay real visits to a news site and leave a report in out/.
 	$(BIN)/slatewise demo --out out
@@ -23,7 +23,7 @@ check: dev  ## Style, types, layering.
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-house bench-rules bench-diversity  ## Every benchmark family.
+bench: bench-house bench-rules bench-diversity bench-blend  ## Every benchmark family.
 
 bench-house: dev  ## The pipeline, the greedy page, the wire.
 	$(BIN)/python benchmarks/house.py
@@ -40,6 +40,11 @@ bench-diversity: dev  ## The page that is spread: how fast beside pyversity and 
 	$(BIN)/python benchmarks/diversity.py
 	$(BIN)/python benchmarks/tables.py
 
+bench-blend: export OPENBLAS_NUM_THREADS = 1
+bench-blend: dev  ## Which line gets a slot: calibration, landscapes, shading, pacing, governance.
+	$(BIN)/python benchmarks/blend.py
+	$(BIN)/python benchmarks/tables.py
+
 POLICY ?= examples/feed.yaml
 serve: dev  ## Serve POLICY on http://127.0.0.1:8000.
 	$(BIN)/slatewise serve $(POLICY)
@@ -52,8 +57,8 @@ wheel: $(VENV)/.build
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist . > /dev/null
 
-$(VENV)/.torch: | $(VENV)  # first, and for processors alone: gigabytes of libraries for graphics cards stay away
-	$(PIP) install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu || $(PIP) install torch==2.13.0
+$(VENV)/.torch: | $(VENV)  # first: what depends on it would fetch another build
+	$(PIP) install torch==2.13.0
 	touch $@
 
 $(VENV)/.build: | $(VENV)

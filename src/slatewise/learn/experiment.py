@@ -1,7 +1,7 @@
 """Fit `blend.weight` from its standing experiment: what the weights change, and a step to where more comes of pages.
 
-Each user has a sign for each line (`Experiment`). One regression of what came of pages on all signs gives the gradient by
-the logarithms of all weights at once, as the signs of lines are independent:
+Each user has a sign for each line (`Experiment`). One regression of what came of pages on all signs gives the gradient
+by the logarithms of all weights at once, as the signs of lines are independent:
 
     d E[y] / d ln weight_b  =  (E[y | +] - E[y | -]) / (2 step)  =  coefficient_b / step
 
