@@ -211,3 +211,54 @@ def test_serve_says_where_it_listens_and_stops_when_asked():
         finally:
             server.terminate()
         assert server.wait(timeout=30) in (0, -15)
+
+
+LOG = "line,score,outcome,scene\nads,0.5,1,day\nads,0.25,0,night\nposts,0.5,1,day\nads,0.5,1,day\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        (["--out", "log.csv"], "out: must be another file than the log, got log.csv"),
+        (["--out", "log.csv/fitted.json"], "out: must be a file that can be written, got log.csv/fitted.json"),
+        (["--segments", "score"], "segments: must be features of the request, each once, got 'score'"),
+        (["--segments", "scene,scene"], "segments: must be features of the request, each once, got 'scene'"),
+    ],
+)
+def test_a_fit_that_is_refused_says_why_and_writes_nothing(tmp_path, monkeypatch, options, refused):
+    monkeypatch.chdir(tmp_path)
+    Path("log.csv").write_text(LOG)
+    done = run("fit", "calibrate", "log.csv", "--held", "0.5", "--out", "fitted.json", *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == refused + "\n" or done.stderr.startswith(refused + " (")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("log.csv", LOG)]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "refused"),
+    [
+        (["--seed", "-1"], 2, "--seed"),
+        (["--share", "=0.5", "--share", "ads=0.5"], 1, "share: must name a line, each once, got '=0.5'"),
+        (["--share", "ads=0.5", "--share", "ads=0.5"], 1, "share: must name a line, each once, got 'ads=0.5'"),
+        (["--requests", "3000", "--minutes", "60", "--out", "."], 1, "out: must be a file that can be written"),
+    ],
+)
+def test_what_pacing_cannot_replay_or_draw_is_refused(tmp_path, monkeypatch, options, code, refused):
+    monkeypatch.chdir(tmp_path)
+    Path("pacing.svg").mkdir()
+    done = run("pace-sim", *options)
+    assert done.returncode == code
+    assert refused in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["pacing.svg"]
+
+
+def test_a_snapshot_does_not_take_the_place_of_the_requests_or_the_pages(tmp_path):
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text(json.dumps(REQUEST) + "\n")
+    for place in (requests, tmp_path / "pages.jsonl"):
+        pages = ("--out", str(tmp_path / "pages.jsonl"))
+        done = run("replay", POLICY, str(requests), "--window", "1", *pages, "--control-out", str(place))
+        assert done.stderr == f"control_out: must be another file than the requests and the pages, got {place}\n"
+    assert list(tmp_path.iterdir()) == [requests]
+    assert json.loads(requests.read_text()) == REQUEST

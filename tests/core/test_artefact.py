@@ -46,6 +46,8 @@ def test_reads_what_it_has_written(fitted):
     assert [path.name for path in fitted.iterdir()] == ["fitted.json"]
     with pytest.raises(PolicyError, match="out: must be a file that can be written"):
         again.write(fitted / "nowhere" / "fitted.json")
+    with pytest.raises(PolicyError, match="out: must be a file that can be written"):
+        again.write(fitted / "fitted.json" / "inside.json")
 
 
 def test_mistakes_name_the_file_that_made_them(fitted):

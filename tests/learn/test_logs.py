@@ -45,6 +45,8 @@ def test_optional_columns_are_left_out(csv):
         (CSV, {"numbers": ("price",)}, "log.price[2]: must be a finite number, got None"),
         (CSV, {"numbers": ("line",)}, "log.line: must hold numbers, got 'string'"),
         ("line,score\nads,inf\n", {"numbers": ("score",)}, "log.score[1]: must be a finite number, got inf"),
+        ("line,score\nads,1\n,2\n", {"keys": ("line",)}, "log.line[2]: must not be missing"),
+        ("line,line\nads,ads\n", {"keys": ("line",)}, "log.line: must be one column of the log, got 2 columns"),
         ("line,score\n", {"numbers": ("score",)}, "log: must have rows"),
         ("a,b\n1\n", {"numbers": ("a",)}, "log: is not readable"),
     ],

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slatewise.cli.shared import AsJson, app, extra, feed_of, folder_at, listed, note, print_json, refusals, show
+from slatewise.cli.shared import (
+    AsJson,
+    app,
+    extra,
+    feed_of,
+    folder_at,
+    listed,
+    note,
+    print_json,
+    refusals,
+    show,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from slatewise.core.artefact import Artefact
@@ -47,7 +59,8 @@ def calibrate(
         from slatewise.learn.provenance import provenance, settings_of
         from slatewise.render_fits import calibration_table
 
-        named = listed(segments)
+        _check_out(out, log)
+        named = _features(segments, "line", "user", "score", "outcome", "worth", "time")
         columns = read_log(
             log,
             numbers=("score", "outcome", "worth", "time"),
@@ -87,7 +100,8 @@ def weight(
         from slatewise.learn.provenance import provenance, settings_of
         from slatewise.render_fits import cell_table, gradient_table
 
-        named = listed(segments)
+        _check_out(out, log)
+        named = _features(segments, "line", "user", "observed", "expected", "outcome")
         if policy is None:
             from slatewise.learn.weight import fit_observed
 
@@ -109,6 +123,24 @@ def weight(
             provenance=provenance(log, columns, segments=named, note=about),
         )
         _finish(artefact, out, table, as_json)
+
+
+def _check_out(out: Path, log: Path) -> None:
+    from slatewise.core.errors import RequestError
+
+    if out.resolve() == log.resolve():
+        raise RequestError("out", "must be another file than the log", str(out))
+
+
+def _features(text: str, *taken: str) -> list[str]:
+    """Return the columns of segments: each once, and none that the log has for something else."""
+    from slatewise.core.errors import RequestError, shown
+
+    named = listed(text)
+    for at, name in enumerate(named):
+        if name in taken or name in named[:at]:
+            raise RequestError("segments", "must be features of the request, each once", shown(name))
+    return named
 
 
 def _weight_of(policy: Any) -> Any:
@@ -163,7 +195,7 @@ def _picture_in(folder: Path | None) -> Callable[[Fitted], None]:
     def draw(found: Fitted) -> None:
         lines = drawn(found)
         if lines:
-            path.write_text(picture(lines), encoding="utf-8")
+            write_text("picture", path, picture(lines))
             note(f"picture: {path}")
 
     return draw

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slatewise.cli.shared import AsJson, app, extra, folder_at, note, print_json, refusals, show
+from slatewise.cli.shared import AsJson, app, extra, folder_at, note, print_json, refusals, show, write_text
 
 if TYPE_CHECKING:
     from slatewise.evaluate.day import BudgetDay, Day
@@ -23,7 +23,7 @@ def pace_sim(
     budget: Annotated[float, typer.Option(help="Budget instead of shares, as a part of all prices.", min=0)] = 0.0,
     requests: Annotated[int, typer.Option(help="Requests to make up.", min=100)] = 96_000,
     minutes: Annotated[float, typer.Option(help="From one setting of prices to the next.", min=1, max=480)] = 15.0,
-    seed: Annotated[int, typer.Option(help="Root of what is made up.")] = 0,
+    seed: Annotated[int, typer.Option(help="Root of what is made up.", min=0)] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for a picture, pacing.svg.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +44,7 @@ def pace_sim(
             with extra("report"):
                 from slatewise.pictures.pacing import picture
             path = folder_at(out) / "pacing.svg"
-            path.write_text(picture(found), encoding="utf-8")
+            write_text("out", path, picture(found))
             note(f"picture: {path}")
 
 
@@ -59,6 +59,8 @@ def _day(log: Path | None, share: list[str] | None, requests: int, minutes: floa
     shares: dict[str, float] = {}
     for text in share or SHARES:
         line, _, part = text.partition("=")
+        if not line or line in shares:
+            raise RequestError("share", "must name a line, each once", shown(text))
         try:
             shares[line] = float(part)
         except ValueError:

@@ -110,6 +110,7 @@ def replay(
 ) -> None:
     """Compose the pages of a file of requests and sum up what the lines and the rules did."""
     from slatewise import render
+    from slatewise.core.errors import RequestError
     from slatewise.evaluate.loops import Loops
     from slatewise.evaluate.replay import Tally
     from slatewise.evaluate.replay import replay as pages_of
@@ -117,6 +118,8 @@ def replay(
     from slatewise.serve.wire import Wire
 
     with refusals(as_json), extra("parquet"), new_file(out, requests) as write:
+        if control_out is not None and control_out.resolve() in {path.resolve() for path in (requests, out) if path}:
+            raise RequestError("control_out", "must be another file than the requests and the pages", str(control_out))
         feed = feed_of(policy)
         tally = Tally(feed.policy)
         orders = (order.request for order in read_requests(requests, Wire(feed.policy)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -55,7 +55,8 @@ def new_file(path: Path | None, source: Path) -> Iterator[Callable[[Page], None]
     except OSError as error:
         raise RequestError("out", "must be a file that can be written", f"{path} ({error.strerror})") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def _write_line(file: BinaryIO, page: Page) -> None:
@@ -131,7 +132,8 @@ def write_text(where: str, path: Path, text: str) -> None:
     except OSError as error:
         raise RequestError(where, "must be a file that can be written", f"{path} ({error.strerror})") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def folder_at(out: Path) -> Path:

@@ -21,6 +21,7 @@ from slatewise.cli.shared import (
     print_json,
     refusals,
     show,
+    write_text,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _picture_in(folder: Path | None) -> Callable[[Tradeoff], None]:
     path = folder_at(folder) / "tradeoff.svg"
 
     def draw(found: Tradeoff) -> None:
-        path.write_text(picture(found), encoding="utf-8")
+        write_text("out", path, picture(found))
         note(f"picture: {path}")
 
     return draw

@@ -6,6 +6,7 @@ on top. An artefact says which section it is for, how good it was found to be, a
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, final
@@ -77,4 +78,5 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         except OSError as error:
             raise PolicyError("out", "must be a file that can be written", f"{path} ({error.strerror})") from None
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()

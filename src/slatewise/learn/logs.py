@@ -44,7 +44,9 @@ def read_log(
     table = _table(Path(path))
     found: dict[str, NDArray[Any]] = {}
     for name in (*numbers, *keys):
-        if name in table.column_names:
+        if (times := table.column_names.count(name)) > 1:
+            raise RequestError(f"log.{name}", "must be one column of the log", f"{times} columns")
+        if times:
             column = table.column(name)
             found[name] = _keys(column, name) if name in keys else _numbers(column, name, name in missing)
         elif name not in optional:
@@ -87,10 +89,11 @@ def _numbers(column: Any, name: str, may_lack: bool) -> NDArray[np.float64]:
 def _keys(column: Any, name: str) -> NDArray[Any]:
     from pyarrow import ArrowException
 
-    if column.null_count:
-        row = column.is_null().to_numpy().argmax()
-        raise RequestError(f"log.{name}[{row + 1}]", "must not be missing")
     try:
-        return np.asarray(column.cast("string").to_numpy(zero_copy_only=False), object)
+        values = np.asarray(column.cast("string").to_numpy(zero_copy_only=False), object)
     except ArrowException:
         raise RequestError(f"log.{name}", "must hold text or whole numbers", shown(str(column.type))) from None
+    lacking = np.flatnonzero((values == None) | (values == ""))  # noqa: E711
+    if len(lacking):
+        raise RequestError(f"log.{name}[{lacking[0] + 1}]", "must not be missing")
+    return values
