@@ -171,6 +171,11 @@ def test_settings_are_those_of_a_policy():
         ({"outcome": np.zeros(20_000)}, {}, "log.outcome: must hold events among the showings that are fitted on"),
         (FALLING, {"method": "platt"}, "log.score of ads: must rise with the outcome"),
         ({"worth": np.full(20_000, np.nan)}, {}, "log.worth of ads: must be > 0 in the mean"),
+        (
+            {"line": np.array(["ads"] * 19_000 + ["posts"] * 1_000, object)},
+            {},
+            "log.line: must be of lines that have earlier rows to fit on, got 'posts'",
+        ),
     ],
 )
 def test_refuses(change, options, message):

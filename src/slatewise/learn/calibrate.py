@@ -94,6 +94,9 @@ def fit_calibrate(
     cut = int(len(order) * (1 - held))
     early, late = ({name: column[part] for name, column in log.items()} for part in (order[:cut], order[cut:]))
     lines = sorted(set(early["line"].tolist()))
+    if unfitted := sorted(set(late["line"].tolist()) - set(lines)):
+        hint = "all of its rows are among the latest, which are reported on"
+        raise RequestError("log.line", "must be of lines that have earlier rows to fit on", shown(unfitted[0]), hint)
     maps, why = fit_maps(early, method=method, reference=reference)
     stage = Calibrate(
         lines={line: replace(one, worth=_worth(early, line)) for line, one in maps.items()},
