@@ -112,6 +112,24 @@ def test_a_window_without_pages_changes_nothing():
     assert Govern().advance(memory, [(), ()]) is memory
 
 
+def test_a_ledger_without_heads_tells_of_winners_alone():
+    bare = replace(entry("live", terms={"explore.shade": 0.0}, without={"launch": "posts"}), heads={})
+    memory = after(Govern(plans=PLANS, exploration=0.1), [(bare,)])
+    assert (memory.reference, memory.allowance.value) == ((1.0, 1.0), 1.0)
+    assert memory.spent == {"launch": 0.0, "fair": 0.0}
+
+
+def test_a_share_that_was_changed_counts_from_the_next_window():
+    memory = after(Govern(exploration=0.5), [(entry(),)])
+    assert Govern(exploration=0.25).advance(memory, [(entry(),)]).allowance.left == 0.5
+
+
+def test_pages_that_come_in_late_do_not_begin_a_day_again():
+    windows = [[(entry(time=time),)] for time in (86_399.0, 86_401.0, 86_398.0, 86_402.0)]
+    memory = after(Govern(exploration=0.5), *windows)
+    assert (memory.day, memory.allowance.value) == (1, 3.0)
+
+
 def test_finding_out_is_paid_from_one_account():
     """Served: 2 + 4. A tenth may be spent; the drawn page gave up 5 - 4 of what its best head was worth."""
     drawn = entry("ads", {"ads": 4.0, "posts": 5.0}, terms={"explore.shade": -0.5}, time=10.0)

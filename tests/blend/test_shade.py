@@ -177,6 +177,27 @@ def test_exploring_says_how_probable_a_score_was():
     assert seen == {(21.0, 0.6), (round(21 * np.exp(0.1), 6), 0.2), (round(21 * np.exp(-0.1), 6), 0.2)}
 
 
+def test_exploring_enters_no_more_than_the_most():
+    pages = [(entry("ads", str(place), ads=(50.0, 50.0), posts=(20.0, 20.0)),) for place in range(200)]
+    shade = Shade(learn={"ads": LEARNING}, explore=Explore(odds=1.0), most=21.0)
+    control = Control({"blend.shade": shade.advance(shade.init(), pages)})
+    scores = [shaded(shade, [50.0], control=control, request=str(place))[0] for place in range(40)]
+    assert max(scores) == 21.0
+
+
+@pytest.mark.parametrize("shift", [1e30, -1e30])
+def test_a_shift_beyond_all_scores_is_no_error(shift):
+    far = Landscape(curve=Uniform(top=100.0), shift={"part": {"night": shift}})
+    [score] = shaded(Shade(lines={"ads": far}), [50.0], context={"part": "night"})
+    assert 0.0 <= score <= 50.0
+
+
+def test_the_widest_mixture_is_solved():
+    wide = Mixture(parts=(Lognormal(location=0.0, scale=1e3), Lognormal(location=1.0, scale=1e3)), weights=(1.0, 1.0))
+    [score] = shaded(Shade(lines={"ads": Landscape(curve=wide)}), [50.0])
+    assert 0.0 <= score <= 50.0
+
+
 def test_runs_between_weighing_and_merging():
     feed = Feed(Policy.of(Weight(), Shade(lines={"ads": EVEN}), Merge(order="value"), **HEAD))
     items = Candidates.of(item_id=["ad", "post"], line=["ads", "posts"], value=[60.0, 40.0])

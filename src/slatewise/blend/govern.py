@@ -36,7 +36,7 @@ from slatewise.blend.weight import Weight
 from slatewise.core.allowance import Allowance
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Kind, Numbers, Positive
-from slatewise.core.ledger import Entry, Ledger
+from slatewise.core.ledger import Entry, Head, Ledger
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.stage import Controller
@@ -216,13 +216,13 @@ class Govern(Controller, frozen=True, kw_only=True):
             spent=spent,
             **self._deflated(memory, pages),
             **self._swung(memory, entries),
-            **_explored(memory, entries),
+            **_explored(memory, entries, self.exploration),
         )
         return msgspec.structs.replace(moved, alarms=tuple(self._raised(moved)))
 
     def _deflated(self, memory: Governed, pages: Sequence[Ledger]) -> dict[str, Any]:
-        top = [max(head.score for head in page[0].heads.values()) for page in pages]
-        worth = [max(head.worth for head in page[0].heads.values()) for page in pages]
+        top = [max(head.score for head in _heads(page[0]).values()) for page in pages]
+        worth = [max(head.worth for head in _heads(page[0]).values()) for page in pages]
         score, unshaded = fsum(top) / len(pages), fsum(worth) / len(pages)
         low = 0.0 if self.alarms.threshold is None else sum(one < self.alarms.threshold for one in top) / len(pages)
         reference = memory.reference
@@ -278,19 +278,32 @@ class Govern(Controller, frozen=True, kw_only=True):
 def _taken(entry: Entry, name: str, plan: Plan) -> float:
     """Return what a plan took from the line that would have had the slot without it."""
     other = entry.without[name]
+    if other not in entry.heads:
+        return 0.0
     bare = entry.heads[other].score - plan.lines.get(other, 0.0)
     return max(bare - (entry.score - plan.lines.get(entry.line, 0.0)), 0.0)
 
 
-def _explored(memory: Governed, entries: Sequence[Entry]) -> dict[str, Any]:
+def _heads(entry: Entry) -> Mapping[str, Head]:
+    """Return the heads of a slot; the winner alone where the ledger has none."""
+    if entry.line in entry.heads:
+        return entry.heads
+    return {**entry.heads, entry.line: Head(entry.value, entry.value + entry.terms.get("weight", 0.0), entry.score)}
+
+
+def _explored(memory: Governed, entries: Sequence[Entry], share: float) -> dict[str, Any]:
     """Charge what was drawn to the account of its day: what the winner was worth less than the best head.
 
     Terms `explore.` name purposes; without one, it was scores that were drawn.
     """
-    day = int(entries[-1].time // DAY_S)
-    account = memory.allowance if day == memory.day else Allowance(share=memory.allowance.share)
+    day = int(max(entry.time for entry in entries) // DAY_S)
+    if day == memory.day - 1:
+        day = memory.day  # pages that come in late
+    account = memory.allowance if day == memory.day else Allowance(share=share)
+    account = msgspec.structs.replace(account, share=share)
     for entry in entries:
-        own, best = entry.heads[entry.line].worth, max(head.worth for head in entry.heads.values())
+        heads = _heads(entry)
+        own, best = heads[entry.line].worth, max(head.worth for head in heads.values())
         account = account.earn(own)
         named = [term.removeprefix("explore.") for term in entry.terms if term.startswith("explore.")]
         purposes = named or ["scores"] * (entry.propensity < 1)

@@ -39,6 +39,8 @@ from slatewise.methods import shading
 
 Location: TypeAlias = Annotated[float, Meta(ge=-60, le=60)]
 Scale: TypeAlias = Annotated[float, Meta(ge=1e-3, le=1e3)]
+FARTHEST = 60.0
+"""Most by which a request may shift the logarithm of rival scores: that of what scores can be."""
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -256,7 +258,8 @@ class Landscape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Return by what rival scores of a request are multiplied."""
         if request is None:
             return 1.0
-        return exp(sum(values.get(request.context.get(name, ""), 0.0) for name, values in self.shift.items()))
+        moved = sum(values.get(request.context.get(name, ""), 0.0) for name, values in self.shift.items())
+        return exp(min(max(moved, -FARTHEST), FARTHEST))
 
     def win(self, score: float | Numbers, request: Request | None = None) -> Numbers:
         """Return the win probability of scores."""

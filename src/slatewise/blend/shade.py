@@ -209,7 +209,7 @@ class Shade(Controller, frozen=True, kw_only=True):
         if self.explore is None or account.empty:
             return score, 1.0
         way = self.explore.drawn(request.id, line)
-        return self.explore.moved(score, way, full=full), self.explore.propensity(way)
+        return self.explore.moved(score, way, full=np.minimum(full, self.most or LARGEST)), self.explore.propensity(way)
 
     def _rates(self, memory: Shaded, line: str) -> WinRates:
         """Return what a line has learned; nothing if it was learned in another way than the policy's."""

@@ -48,7 +48,7 @@ class Control(msgspec.Struct, frozen=True):
         """
         try:
             found = msgspec.json.decode(snapshot, type=_Snapshot)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise RequestError("control", "must be a snapshot of control loops", shown(snapshot)) from None
         if found.version != VERSION:
             raise RequestError("control", f"must be of version {VERSION}", str(found.version))

@@ -36,6 +36,8 @@ KNOTS = 256
 """Points per family at which a mixture is looked at to tell its humps apart."""
 SPAN = (-12.0, 8.0)
 """Where they lie, in units of the family's scale."""
+WIDEST = 100.0
+"""Largest size of the logarithm of a knot: beyond that of any score."""
 
 
 @final
@@ -90,7 +92,8 @@ class Smooth(NamedTuple):
         if len(parts) == 1:
             return cls(parts, np.empty(0), np.empty(0))
         units = np.linspace(*SPAN, KNOTS)
-        knots = np.unique(np.exp(parts[:, [landscape.LOCATION]] + parts[:, [landscape.SCALE]] * units))
+        logs = parts[:, [landscape.LOCATION]] + parts[:, [landscape.SCALE]] * units
+        knots = np.unique(np.exp(np.clip(logs, -WIDEST, WIDEST)))
         return cls(parts, knots, landscape.wins(parts, knots))
 
     def win_at(self, score: float) -> float:
