@@ -2,11 +2,12 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
 from slatewise import Calibrate, Candidates, Control, Feed, Merge, Pace, Policy, PolicyError, Request, Weight
-from slatewise.blend.pace import PacedLine
+from slatewise.blend.pace import Memory, PacedLine
 from slatewise.core.ledger import Entry, Head
 from slatewise.methods.control import Law
 from slatewise.testing.checks import check_controller
@@ -106,6 +107,82 @@ def test_a_budget_that_is_spent_ends_spending_until_the_next_period():
     assert rate(pace, memory) == 1e4
     memory = pace.advance(memory, [(entry("ads", {"ads": 1.0}, time=1_001.0, charge=0.0),)])
     assert rate(pace, memory) < 10.0
+
+
+@pytest.mark.parametrize("size", [1, 10])
+def test_a_rate_is_right_however_irregular_arrivals_are(size):
+    """The same plant with random gaps between pages, and windows as short as a page."""
+    rng = np.random.default_rng(0)
+    pace = Pace(lines={"ads": PacedLine(budget=24_000.0)})
+    memory, seen, time = pace.init(), [], 0.0
+    for _ in range(18_000 // size):
+        charge, pages = 2.0 / rate(pace, memory), []
+        for gap in rng.exponential(3.6, size).tolist():
+            time += gap
+            pages.append((entry("ads", {"ads": 1.0}, time=time, charge=charge),))
+        memory = pace.advance(memory, pages)
+        seen.append(math.exp(memory.budgets[0].dual))
+    assert np.mean(seen[len(seen) // 2 :]) == pytest.approx(2.0, rel=0.08)
+
+
+def test_what_is_remembered_stays_finite_whatever_comes():
+    pace = Pace(lines={"ads": PacedLine(floor=0.25, cap=0.5, budget=1e-300)})
+    memory = pace.init()
+    for time, charge, heads in [(1e5, 1.0, {"ads": 1.0}), (1e5 + 1e-10, 1e30, {"ads": 1e30}), (2e5, 1e30, {})]:
+        one = entry("ads", heads or {"ads": 1.0}, time=time, charge=charge)
+        memory = pace.advance(memory, [(msgspec.structs.replace(one, heads=one.heads if heads else {}),)])
+        control = Control({"blend.pace": memory})
+        assert Control.restore(control.snapshot(), {"blend.pace": Memory}) == control
+
+
+def test_pages_that_come_in_late_do_not_begin_a_period_again():
+    pace = Pace(lines={"ads": PacedLine(budget=5.0)}, period_s=1_000.0)
+    memory = pace.init()
+    for time, charge in [(999.0, 3.0), (1_001.0, 4.0), (998.0, 3.0), (1_002.0, 0.5)]:
+        memory = pace.advance(memory, [(entry("ads", {"ads": 1.0}, time=time, charge=charge),)])
+    assert memory.spent == (4.5,)
+    both = [(entry("ads", {"ads": 1.0}, time=time, charge=1.0),) for time in (2_001.0, 1_999.0)]
+    assert pace.advance(memory, both).spent == (1.0,)
+
+
+@pytest.mark.parametrize("method", ["coordinator", "loops"])
+def test_a_snapshot_of_other_lines_keeps_each_lines_own(method):
+    old = Pace(lines={"ads": PacedLine(cap=0.25), "live": PacedLine(floor=0.5)}, method=method)
+    memory = old.advance(old.init(), window(old, old.init(), uniform(300, 1)))
+    price = dict(zip(old.lines, memory.price, strict=True))
+    for names in (["live", "ads"], ["shop", "ads"], ["ads"], ["shop", "live", "ads"]):
+        new = Pace(lines={name: PacedLine(floor=0.1) for name in names}, method=method)
+        control = Control.restore(Control({"blend.pace": memory}).snapshot(), {"blend.pace": Memory})
+        items = Candidates.of(line=names, utility=[0.0] * len(names))
+        written = new.annotate(items, Request(candidates=items, control=control))
+        assert written["price"].tolist() == [price.get(name, 0.0) for name in names]
+        check_controller(new, Request(candidates=items), window(new, new.init(), uniform(40, 0)))
+        moved = new.advance(control.memories["blend.pace"], window(new, new.init(), uniform(40, 0)))
+        assert moved.lines == tuple(names)
+        assert len(moved.price) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("less", "aid", "line"),
+    [
+        (0.6, 0.4, PacedLine(floor=0.4)),
+        (0.3, -0.4, PacedLine(floor=0.3)),
+        (0.3, 0.4, PacedLine(cap=0.4)),
+        (0.3, -0.1, PacedLine(cap=0.1)),
+    ],
+)
+def test_shares_hold_where_pages_answer_otherwise_than_worths_say(less, aid, line):
+    """Pages favour a line, or pass over it, for reasons that no head's worth tells."""
+    pace = Pace(lines={"ads": line})
+    memory, won = pace.init(), []
+    for step in range(80):
+        price, pages = memory.price[0], []
+        for heads in uniform(500, step):
+            ads = heads["ads"] - less
+            pages.append((entry("ads" if ads + aid - price > heads["posts"] else "posts", {**heads, "ads": ads}),))
+        won.append(sum(page[0].line == "ads" for page in pages) / 500)
+        memory = pace.advance(memory, pages)
+    assert np.mean(won[40:]) == pytest.approx(line.floor or line.cap, abs=0.02)
 
 
 @pytest.mark.parametrize("later", [5.0, 10.0, 100_010.0])

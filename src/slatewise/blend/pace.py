@@ -12,7 +12,7 @@ They stay as they are on the request path; `advance` moves them once per control
   (`methods.loops`);
 - **budgets** by multiplicative updates (`methods.control`), against what the traffic of the span that passed should
   have spent. A line that has spent its budget competes at the highest rate until the next period. A clock that went
-  back, or forward by a period, moves no rate.
+  back, or forward by a period, moves no rate; pages of an earlier period that come in late count for none.
 
 Cost: O(n) per page; per window that of `kernels.shares` for the slots looked at.
 
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import exp, inf, log, sqrt
-from typing import Annotated, ClassVar, Literal, TypeAlias, final
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, final
 
 import msgspec
 import numpy as np
@@ -38,7 +38,7 @@ from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.stage import Controller
 from slatewise.methods.control import SPENDING, Gain, Law, Loop, damping
-from slatewise.methods.coordinate import NEVER, Prices, Pull, Wanted, coordinated
+from slatewise.methods.coordinate import NEVER, Prices, Pull, Wanted, coordinated, expected
 from slatewise.methods.loops import Loops, steered
 from slatewise.methods.traffic import AVITO, EVEN, weight
 
@@ -49,7 +49,11 @@ Hours: TypeAlias = Annotated[tuple[Annotated[float, Meta(gt=0, le=LARGEST)], ...
 HIGHEST_RATE = 1e4
 """Rate at which a line spends next to nothing."""
 TYPICAL = 2_000.0
-"""Slots over which the typical worth of a slot is taken."""
+"""Slots over which the typical worth of a slot is taken, and pages over which their traffic is."""
+LONGEST_GAP = 10.0
+"""Most that a page is held to be due for time that passed without any, in units of what one typically is."""
+FARTHEST_OFF = 1e12
+"""Most that a page counts as spent, in units of what one is typically due."""
 
 
 @final
@@ -70,13 +74,15 @@ class PacedLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """What pacing remembers; lines in the order of the policy's section.
+    """What pacing remembers; by line, in the order of `lines`.
 
     Attributes:
+        lines: Lines of the policy's section.
         time: Of the last page, in seconds; None before the first.
         price: Price of one exposure of each line.
         settled: The same before the trend.
         short: Slots by which lines are short of their floors, and of their caps.
+        offset: Shares that lines were expected to have less those that they had; that of all others last.
         recent: Worth of the last slots to each line, and to the best other line; None where it has none.
         typical: What a slot is typically worth; 0 before the first.
         slots: How many slots that is taken over.
@@ -84,12 +90,16 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
         budgets: Loops of the lines' budgets; the dual is the logarithm of the rate.
         answers: How spending answers them.
         spent: What lines spent this period.
+        traffic: Traffic of a page, as a part of a period's; 0 before the second window.
+        pages: How many pages that is taken over.
     """
 
+    lines: tuple[str, ...]
     time: float | None = None
     price: tuple[float, ...]
     settled: tuple[float, ...]
     short: tuple[tuple[float, ...], tuple[float, ...]]
+    offset: tuple[float, ...]
     recent: tuple[tuple[float | None, ...], ...] = ()
     typical: float = 0.0
     slots: float = 0.0
@@ -97,6 +107,27 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     budgets: tuple[Loop, ...]
     answers: tuple[Gain, ...]
     spent: tuple[float, ...]
+    traffic: float = 0.0
+    pages: float = 0.0
+
+    def of(self, start: Memory) -> Memory:
+        """Return the memory for other lines: those that stay keep theirs, and the others are as at the start."""
+        if self.lines == start.lines:
+            return self
+        places = [self.lines.index(name) if name in self.lines else -1 for name in start.lines]
+
+        def kept(values: tuple[Any, ...], new: tuple[Any, ...]) -> tuple[Any, ...]:
+            own = [one if place < 0 else values[place] for place, one in zip(places, new, strict=False)]
+            return (*own, *new[len(places) :])
+
+        own = ("price", "settled", "offset", "budgets", "answers", "spent")
+        return msgspec.structs.replace(
+            start,
+            short=(kept(self.short[0], start.short[0]), kept(self.short[1], start.short[1])),
+            shares=Loops(kept(self.shares.loops, start.shares.loops), kept(self.shares.gains, start.shares.gains)),
+            **{name: kept(getattr(self, name), getattr(start, name)) for name in own},
+            **{name: getattr(self, name) for name in ("time", "typical", "slots", "traffic", "pages")},
+        )
 
 
 @final
@@ -188,13 +219,13 @@ class Pace(Controller, frozen=True, kw_only=True):
         size = len(self.lines)
         none = (0.0,) * size
         return Memory(
-            price=none, settled=none, short=(none, none), shares=Loops.start(size + 1),
-            budgets=(Loop(),) * size, answers=(Gain(),) * size, spent=none,
+            lines=tuple(self.lines), price=none, settled=none, short=(none, none), offset=(*none, 0.0),
+            shares=Loops.start(size + 1), budgets=(Loop(),) * size, answers=(Gain(),) * size, spent=none,
         )  # fmt: skip
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return price and rate of each row's line, and the row's utility less the price."""
-        memory: Memory = self.recall(request)
+        memory: Memory = self.recall(request).of(self.init())
         price_of = dict(zip(self.lines, memory.price, strict=True))
         rate_of = dict(zip(self.lines, self._rates(memory), strict=True))
         lines = candidates.key("line")
@@ -204,6 +235,7 @@ class Pace(Controller, frozen=True, kw_only=True):
 
     def advance(self, memory: Memory, ledgers: Sequence[Ledger]) -> Memory:
         """Return what is remembered after the pages of a window."""
+        memory = memory.of(self.init())
         pages = [page for page in ledgers if page]
         if not pages:
             late = self.method == "loops" and len(memory.shares.past) < self.lag
@@ -224,17 +256,19 @@ class Pace(Controller, frozen=True, kw_only=True):
             scale = max(typical, 1e-12)
             shares = steered(memory.shares, counts, self._wanted(), self.law, scale=scale, lag=self.lag)
             return msgspec.structs.replace(memory, shares=shares, price=tuple((scale * shares.duals[:-1]).tolist()))
-        rows = tuple(_worths(entry, names) for entry in entries[-self.slots :])
+        rows = tuple(_worths(entry, names) for entry in entries)
         recent = (*memory.recent, *rows)[-self.slots :]
-        seen = np.array([[NEVER if one is None else one for one in row] for row in recent])
+        worth = _filled(recent)
         short = np.array([_with_rest(one) for one in memory.short])
-        before = Prices(_with_rest(memory.price), _with_rest(memory.settled), short)
+        before = Prices(_with_rest(memory.price), _with_rest(memory.settled), short, np.array(memory.offset))
         pull = Pull(self.damping, self.trend, self.catch_up)
-        after = coordinated(before, seen, counts, self._wanted(), pull)
+        seen = expected(_filled(rows), before.price)
+        after = coordinated(before, worth, counts, self._wanted(), pull, seen=seen)
         floors, caps = after.short[:, :-1].tolist()
         return msgspec.structs.replace(
             memory, recent=recent, short=(tuple(floors), tuple(caps)),
             price=tuple(after.price[:-1].tolist()), settled=tuple(after.settled[:-1].tolist()),
+            offset=tuple(after.offset.tolist()),
         )  # fmt: skip
 
     def _wanted(self) -> Wanted:
@@ -247,21 +281,32 @@ class Pace(Controller, frozen=True, kw_only=True):
 
     def _spent(self, memory: Memory, pages: Sequence[Ledger]) -> Memory:
         """Return the memory with new rates, and what was spent."""
-        start, end = memory.time, pages[-1][0].time
-        new_period = start is None or end // self.period_s != start // self.period_s
+        start, end = memory.time, max(page[0].time for page in pages)
+        if start is not None and 0 <= start - end < self.period_s:
+            end = start  # pages that come in late
+        period = end // self.period_s
+        new_period = start is None or period != start // self.period_s
+        late = [page[0].time // self.period_s < period for page in pages]
         charges = {name: [sum(one.charge for one in page if one.line == name) for page in pages] for name in self.lines}
         before = [0.0] * len(self.lines) if new_period else memory.spent
-        spent = tuple(was + sum(charges[name]) for was, name in zip(before, self.lines, strict=True))
+        spent = tuple(
+            was + sum(charge for charge, over in zip(charges[name], late, strict=True) if not over)
+            for was, name in zip(before, self.lines, strict=True)
+        )
         memory = msgspec.structs.replace(memory, time=end, spent=spent)
         if start is None or not 0 < end - start < self.period_s:
             return memory
-        part = weight(start, end, self._hours) / self.period_s
+        part = weight(start, end, self._hours) / self.period_s / len(pages)
+        traffic = (memory.traffic * memory.pages + part * len(pages)) / (memory.pages + len(pages))
+        due = min(part / traffic, LONGEST_GAP)
+        memory = msgspec.structs.replace(memory, traffic=traffic, pages=min(memory.pages + len(pages), TYPICAL))
         budgets, answers = list(memory.budgets), list(memory.answers)
         for place, (name, line) in enumerate(self.lines.items()):
             if line.budget:
-                due = line.budget * part
-                errors = [1.0 - charge * len(pages) / due for charge in charges[name]]
-                answers[place] = answers[place].seen(budgets[place].dual, sum(charges[name]) / due)
+                typical = max(line.budget * traffic, 1e-300)
+                taken = [min(charge / typical, FARTHEST_OFF) for charge in charges[name]]
+                errors = [due - one for one in taken]
+                answers[place] = answers[place].seen(budgets[place].dual, sum(taken) / len(taken))
                 budgets[place] = self._followed(budgets[place], errors, answers[place])
         return msgspec.structs.replace(memory, budgets=tuple(budgets), answers=tuple(answers))
 
@@ -293,6 +338,11 @@ def _worths(entry: Entry, names: Mapping[str, int]) -> tuple[float | None, ...]:
         held = found[place]
         found[place] = head.worth if held is None else max(held, head.worth)
     return tuple(found)
+
+
+def _filled(rows: Sequence[tuple[float | None, ...]]) -> Numbers:
+    """Return (n, lines + 1) worths of slots, `NEVER` where a line has nothing to show."""
+    return np.array([[NEVER if one is None else one for one in row] for row in rows])
 
 
 def _with_rest(of_lines: tuple[float, ...]) -> Numbers:

@@ -27,7 +27,7 @@ from slatewise.evaluate.oscillation import Swings, swings
 from slatewise.kernels import descent
 from slatewise.kernels.shares import dual
 from slatewise.methods.control import SPENDING, Law, Loop
-from slatewise.methods.coordinate import Prices, Pull, Wanted, coordinated
+from slatewise.methods.coordinate import Prices, Pull, Wanted, coordinated, expected
 from slatewise.methods.loops import Loops, steered
 
 SAMPLED = 50
@@ -114,7 +114,8 @@ def coordinator(wanted: Wanted, pull: Pull, *, slots: int) -> Step:
 
     def step(worth: Numbers, counts: Numbers) -> Numbers:
         nonlocal prices
-        prices = coordinated(prices, worth[-slots:], counts, wanted, pull)
+        seen = expected(worth[len(worth) - int(counts.sum()) :], prices.price)
+        prices = coordinated(prices, worth[-slots:], counts, wanted, pull, seen=seen)
         return prices.price
 
     return step
@@ -224,8 +225,10 @@ def knapsack(values: Numbers, prices: Numbers, budget: float) -> float:
 
     >>> knapsack(np.array([3.0, 2.0, 1.0]), np.array([1.0, 1.0, 1.0]), 1.5)
     4.0
+    >>> knapsack(np.array([3.0, -2.0]), np.array([1.0, 1.0]), 2.0)
+    3.0
     """
     order = np.argsort(-values / np.maximum(prices, 1e-12), kind="stable")
     before = np.cumsum(prices[order]) - prices[order]
     part = np.clip((budget - before) / np.maximum(prices[order], 1e-12), 0.0, 1.0)
-    return float((values[order] * part).sum())
+    return float((np.maximum(values[order], 0.0) * part).sum())
