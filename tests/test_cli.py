@@ -213,7 +213,7 @@ def test_serve_says_where_it_listens_and_stops_when_asked():
         assert server.wait(timeout=30) in (0, -15)
 
 
-LOG = "line,score,outcome,scene\nads,0.5,1,day\nads,0.25,0,night\nposts,0.5,1,day\nads,0.5,1,day\n"
+LOG = "line,score,outcome,scene\nads,0.5,1,day\nposts,0.5,1,day\nads,0.25,0,night\nads,0.5,1,day\n"
 
 
 @pytest.mark.parametrize(
@@ -234,12 +234,21 @@ def test_a_fit_that_is_refused_says_why_and_writes_nothing(tmp_path, monkeypatch
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("log.csv", LOG)]
 
 
+def test_a_fit_from_a_policy_has_its_anchor(tmp_path):
+    (tmp_path / "log.csv").write_text(LOG)
+    out = tmp_path / "fitted.json"
+    done = run("fit", "weight", str(tmp_path / "log.csv"), "--out", str(out), "--policy", POLICY, "--anchor", "posts")
+    assert (done.returncode, out.exists()) == (1, False)
+    assert done.stderr == "anchor: must be that of the policy's `blend.weight`, got posts; leave it out\n"
+
+
 @pytest.mark.parametrize(
     ("options", "code", "refused"),
     [
         (["--seed", "-1"], 2, "--seed"),
         (["--share", "=0.5", "--share", "ads=0.5"], 1, "share: must name a line, each once, got '=0.5'"),
         (["--share", "ads=0.5", "--share", "ads=0.5"], 1, "share: must name a line, each once, got 'ads=0.5'"),
+        (["--budget", "0.2", "--share", "ads=0.5"], 1, "share: must be left out with a budget"),
         (["--requests", "3000", "--minutes", "60", "--out", "."], 1, "out: must be a file that can be written"),
     ],
 )

@@ -168,6 +168,11 @@ def test_settings_are_those_of_a_policy():
             {"method": "platt"},
             r"log.outcome\[1\]: must be 0 or 1 for `platt`, got 2.0",
         ),
+        (
+            {"outcome": np.full(20_000, 0.5)},
+            {"method": "isotonic"},
+            r"log.outcome\[1\]: must be 0 or 1 for `isotonic`, got 0.5",
+        ),
         ({"outcome": np.zeros(20_000)}, {}, "log.outcome: must hold events among the showings that are fitted on"),
         (FALLING, {"method": "platt"}, "log.score of ads: must rise with the outcome"),
         ({"worth": np.full(20_000, np.nan)}, {}, "log.worth of ads: must be > 0 in the mean"),

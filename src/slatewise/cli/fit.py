@@ -96,12 +96,15 @@ def weight(
     """Fit each line's weight: from observed over expected, or from the experiment of a policy."""
     with refusals(as_json), extra("learn"):
         from slatewise.core.artefact import Artefact
+        from slatewise.core.errors import RequestError
         from slatewise.learn.logs import read_log
         from slatewise.learn.provenance import provenance, settings_of
         from slatewise.render_fits import cell_table, gradient_table
 
         _check_out(out, log)
         named = _features(segments, "line", "user", "observed", "expected", "outcome")
+        if policy is not None and anchor:
+            raise RequestError("anchor", "must be that of the policy's `blend.weight`", anchor, "leave it out")
         if policy is None:
             from slatewise.learn.weight import fit_observed
 

@@ -29,8 +29,11 @@ def pace_sim(
 ) -> None:
     """Replay a day of traffic under several controllers: what they hold, what it costs, and how much they swing."""
     with refusals(as_json), extra("parquet"):
+        from slatewise.core.errors import RequestError
         from slatewise.evaluate.day import document
 
+        if budget and share:
+            raise RequestError("share", "must be left out with a budget, which is one line's", ", ".join(share))
         found = (
             _budget_day(log, budget, requests, minutes, seed) if budget else _day(log, share, requests, minutes, seed)
         )

@@ -319,7 +319,7 @@ def _check(log: Log, method: str, held: float) -> None:
     wrong = np.flatnonzero(outcome < 0)
     rule = "must be >= 0"
     if not len(wrong) and method not in ("auto", "ratio"):
-        wrong, rule = np.flatnonzero(outcome > 1), f"must be 0 or 1 for `{method}`"
+        wrong, rule = np.flatnonzero((outcome != 0) & (outcome != 1)), f"must be 0 or 1 for `{method}`"
     if len(wrong):
         raise RequestError(f"log.outcome[{wrong[0] + 1}]", rule, shown(float(outcome[wrong[0]])))
     if len(outcome) < 2:
