@@ -28,7 +28,7 @@ from slatewise.evaluate.intervals import Interval
 from slatewise.learn.calibrate import fit_maps
 
 DAY_S = 86_400
-FEW = 5
+FEW = 10
 """Clicks of a day below which nothing is said of it."""
 
 
