@@ -271,3 +271,9 @@ def test_a_snapshot_does_not_take_the_place_of_the_requests_or_the_pages(tmp_pat
         assert done.stderr == f"control_out: must be another file than the requests and the pages, got {place}\n"
     assert list(tmp_path.iterdir()) == [requests]
     assert json.loads(requests.read_text()) == REQUEST
+
+
+def test_a_replay_of_nothing_says_so(tmp_path):
+    (tmp_path / "none.jsonl").write_text("")
+    done = run("replay", POLICY, str(tmp_path / "none.jsonl"))
+    assert (done.returncode, done.stdout) == (0, "no pages\n")

@@ -216,6 +216,8 @@ def _with(name: str, match: Match, are: str) -> str:
 
 def summary_tables(summary: Summary) -> RenderableType:
     """Return what lines and rules did on many pages."""
+    if not summary.pages:
+        return Text("no pages", style="bold")
     lines = _table("line", "slots", "share", numeric=("slots", "share"))
     for line in summary.lines:
         lines.add_row(Text(line.line), str(line.slots), f"{line.share:.1%}")
