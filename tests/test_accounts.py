@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slatewise import Candidates, Feed, Govern, Layout, Merge, Policy, Request, Shade, Solve, Weight
-from slatewise.accounts import Chosen, displaced, displaced_by_rank, is_separable
+from slatewise.accounts import displaced, displaced_by_rank, is_separable
 from slatewise.blend.govern import Governed, Plan
 from slatewise.core.control import Control
 from slatewise.core.stage import Annotator
@@ -111,13 +111,11 @@ def kept(one, served, ledger, line):
 def test_the_formula_for_ranks_is_what_composing_gives(request_, exposure):
     merge = Merge(by="value", exposure=exposure)
     one = feed(merge)
-    chosen = one._chosen(one.policy.admit(request_), one._plan, trace=True)
-    run = chosen.run
-    page = Chosen(request_, run.candidates, run.rows, (), merge, chosen.constraints, chosen.solution)
-    if not is_separable(merge, run.candidates, chosen.constraints):
-        assert run.candidates.repeats
+    page = one._chosen(one.policy.admit(request_), one._plan, trace=True)
+    if not is_separable(merge, page.candidates, page.constraints):
+        assert page.candidates.repeats
         return
-    codes, gains = run.candidates.key("line").codes, merge.gains(run.candidates, page.solution.rows, page.constraints)
+    codes, gains = page.candidates.key("line").codes, merge.gains(page.candidates, page.solution.rows, page.constraints)
     for line in set(codes[page.solution.rows].tolist()):
         slots = np.flatnonzero(codes[page.solution.rows] == line)
         assert displaced_by_rank(page, line, slots) == pytest.approx(displaced(page, line, slots, gains), abs=1e-12)

@@ -28,7 +28,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import fsum
 from typing import NamedTuple
 
@@ -41,39 +41,15 @@ from slatewise.core.columns import Codes, Flags, Numbers
 from slatewise.core.constraints import Constraints
 from slatewise.core.exposure import exposure_of
 from slatewise.core.ledger import Entry, Head, Ledger
-from slatewise.core.problem import Solution
-from slatewise.core.request import Request
 from slatewise.core.stage import Selector
 from slatewise.kernels import audit
-from slatewise.why import Annotated
+from slatewise.why import Annotated, Chosen
 
 BOOST = "boost."
 """Begins the names of terms that plans add."""
 
 NAMES = {"pace": "price"}
 """Terms that are not called like the stage."""
-
-
-class Chosen(NamedTuple):
-    """A page and how it came about.
-
-    Attributes:
-        request: The request.
-        candidates: The rows that the last selector chose from.
-        rows: Where they stand in the request's candidates.
-        history: What annotators made of them.
-        selector: The last selector.
-        constraints: The rules.
-        solution: What it chose.
-    """
-
-    request: Request
-    candidates: Candidates
-    rows: Codes
-    history: Sequence[Annotated]
-    selector: Selector
-    constraints: Constraints
-    solution: Solution
 
 
 class _Scores(NamedTuple):

@@ -14,12 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slatewise.accounts import Chosen, accounted
+from slatewise.accounts import accounted
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Codes, Embedding, KeyLists, Keys, Kind
 from slatewise.core.constraints import UNIT, Constraints, Rulebook
@@ -37,7 +37,7 @@ from slatewise.core.trace import Trace
 from slatewise.kernels import audit
 from slatewise.stages import STAGES
 from slatewise.status import measured
-from slatewise.why import Annotated, explained
+from slatewise.why import Annotated, Chosen, explained
 
 
 @dataclass(slots=True)
@@ -53,15 +53,6 @@ class _Run:
     candidates: Candidates
     rows: Codes
     history: list[Annotated] = field(default_factory=list["Annotated"])
-
-
-class _Chosen(NamedTuple):
-    """A request, and the rows chosen for it."""
-
-    request: Request
-    run: _Run
-    constraints: Constraints
-    solution: Solution
 
 
 @final
@@ -159,7 +150,7 @@ class Feed:
         Raises:
             RequestError: It is no snapshot of this policy's loops.
         """
-        return Control.restore(snapshot, {stage.section: stage.memory for stage in self.policy.controllers})
+        return Control.restore(snapshot, self.policy.memories)
 
     def account(self, request: Request) -> Ledger:
         """Return the ledger of the page that `compose` gives, which is composed again for it.
@@ -169,14 +160,7 @@ class Feed:
         Raises:
             RequestError: As `compose`.
         """
-        chosen = self._chosen(self.policy.admit(request), self._plan, trace=True)
-        run = chosen.run
-        return accounted(
-            Chosen(
-                chosen.request, run.candidates, run.rows, run.history,
-                self._terminal, chosen.constraints, chosen.solution,
-            )
-        )  # fmt: skip
+        return accounted(self._chosen(self.policy.admit(request), self._plan, trace=True))
 
     def pool(self, request: Request) -> tuple[Candidates, Codes]:
         """Return what the last selector chooses from, with every column, and where it stands in the request's rows.
@@ -187,12 +171,12 @@ class Feed:
         run, _ = self._prepared(self.policy.admit(request), self._plan)
         return run.candidates, run.rows
 
-    def _chosen(self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False) -> _Chosen:
+    def _chosen(self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False) -> Chosen:
         """Run the stages on a request that was admitted."""
         run, constraints = self._prepared(request, plan, trace)
         run.candidates.finite(self._terminal.by)
         solution = self._terminal.select(run.candidates, constraints.slots, constraints=constraints, request=request)
-        return _Chosen(request, run, constraints, solution)
+        return Chosen(request, run.candidates, run.rows, run.history, self._terminal, constraints, solution)
 
     def _prepared(
         self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False
@@ -248,9 +232,9 @@ class Feed:
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(partial(self.compose, trace=trace), requests))
 
-    def _page(self, chosen: _Chosen, trace: bool) -> Page:
-        request, run, constraints, solution = chosen
-        candidates, picked = run.candidates, solution.rows
+    def _page(self, chosen: Chosen, trace: bool) -> Page:
+        request, candidates, solution = chosen.request, chosen.candidates, chosen.solution
+        picked = solution.rows
         utility = candidates.number(self._terminal.by)[picked].tolist()
         lines = candidates.key("line")
         items = tuple(
@@ -261,19 +245,14 @@ class Feed:
         )
         return Page(
             request_id=request.id,
-            slate=Slate(run.rows[picked]),
+            slate=Slate(chosen.rows[picked]),
             items=items,
             value=solution.value,
-            status=measured(candidates, constraints, solution, request.slots or 0),
+            status=measured(candidates, chosen.constraints, solution, request.slots or 0),
             policy=self.policy.hash,
             state=self._after(request.state or State(), candidates, solution),
-            trace=self._trace(chosen) if trace else None,
+            trace=Trace(self.policy.hash, explained(chosen)) if trace else None,
         )
-
-    def _trace(self, chosen: _Chosen) -> Trace:
-        request, run, constraints, solution = chosen
-        slots = explained(request, run.candidates, run.rows, run.history, self._terminal, constraints, solution)
-        return Trace(self.policy.hash, slots)
 
     def _after(self, state: State, candidates: Candidates, solution: Solution) -> State:
         """Return what the session has seen after a page."""

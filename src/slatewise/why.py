@@ -40,18 +40,10 @@ class Annotated(NamedTuple):
     after: Candidates
 
 
-def explained(
-    request: Request,
-    candidates: Candidates,
-    rows: Codes,
-    history: Sequence[Annotated],
-    selector: Selector,
-    constraints: Constraints,
-    solution: Solution,
-) -> tuple[SlotTrace, ...]:
-    """Return why each row stands in its slot.
+class Chosen(NamedTuple):
+    """A page and how it came about.
 
-    Args:
+    Attributes:
         request: The request.
         candidates: The rows that the last selector chose from.
         rows: Where they stand in the request's candidates.
@@ -60,6 +52,19 @@ def explained(
         constraints: The rules.
         solution: What it chose.
     """
+
+    request: Request
+    candidates: Candidates
+    rows: Codes
+    history: Sequence[Annotated]
+    selector: Selector
+    constraints: Constraints
+    solution: Solution
+
+
+def explained(page: Chosen) -> tuple[SlotTrace, ...]:
+    """Return why each row stands in its slot."""
+    request, candidates, rows, history, selector, constraints, solution = page
     picked = solution.rows
     utility = candidates.number(selector.by)
     judged = selector.judged(candidates, solution, constraints, request)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, final
+from typing import Annotated, Any, ClassVar, final
 
 import msgspec
 import numpy as np
@@ -36,13 +36,12 @@ from slatewise.blend.weight import Weight
 from slatewise.core.allowance import Allowance
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import Kind, Numbers, Positive
-from slatewise.core.ledger import Entry, Head, Ledger
+from slatewise.core.ledger import Accounting, Entry, Head, Ledger
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.stage import Controller
 from slatewise.methods.oscillation import noise, swing
 
-Accounting: TypeAlias = Literal["displacement", "own"]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 MOVING = ("blend.pace", "blend.shade")

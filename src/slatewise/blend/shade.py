@@ -18,7 +18,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, NamedTuple, final
+from typing import Annotated, ClassVar, NamedTuple, final
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from msgspec import Meta
 from slatewise.blend.landscapes import Landscape
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import LARGEST, Kind, Numbers, Positive
-from slatewise.core.ledger import Ledger
+from slatewise.core.ledger import Accounting, Ledger
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request, Segment, segment_of
 from slatewise.core.stage import Controller
@@ -110,7 +110,7 @@ class Shade(Controller, frozen=True, kw_only=True):
     lines: dict[str, Landscape] = {}
     segments: tuple[ShadeSegment, ...] = ()
     learn: dict[str, Learning] = {}
-    accounting: Literal["own", "displacement"] = "own"
+    accounting: Accounting = "own"
     rate: Positive = 1.0
     most: Positive | None = None
     caution: Annotated[float, Meta(ge=0, le=100)] = 0.0

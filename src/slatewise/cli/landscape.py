@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slatewise.cli.fit import LogFile, Out, fit
-from slatewise.cli.shared import AsJson, app, extra, folder_at, listed, note, print_json, refusals, show
+from slatewise.cli.shared import AsJson, app, extra, folder_at, listed, note, print_json, refusals, show, write_text
 
 if TYPE_CHECKING:
     from slatewise.learn.landscape import Fitted, Log
@@ -124,5 +124,5 @@ def _told(lines: Mapping[str, Fitted], picture: Path | None, as_json: bool) -> N
         scores, wins = curves(fitted, most=len(pictures.COLOURS))
         path = folder / f"landscape-{place}.svg"
         drawn = pictures.Curves(line, scores, wins, fitted.landscape.limit * fitted.unit)
-        path.write_text(pictures.picture(drawn, fitted.report), encoding="utf-8")
+        write_text("picture", path, pictures.picture(drawn, fitted.report))
         note(f"picture: {path}")

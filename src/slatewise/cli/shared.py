@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -41,22 +41,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 def new_file(path: Path | None, source: Path) -> Iterator[Callable[[Page], None]]:
     """Give a function that writes pages as JSON lines; the file appears when all are written, or not at all."""
     from slatewise.core.errors import RequestError
+    from slatewise.core.files import replacing
 
     if path is None:
         yield lambda page: None
         return
     if path.is_dir() or not path.parent.is_dir() or path.resolve() == source.resolve():
         raise RequestError("out", "must be a file in a folder that is there, and not the requests", str(path))
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            yield lambda page: _write_line(file, page)
-        part.replace(path)
-    except OSError as error:
-        raise RequestError("out", "must be a file that can be written", f"{path} ({error.strerror})") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
+    with replacing(path) as part, part.open("wb") as file:
+        yield lambda page: _write_line(file, page)
 
 
 def _write_line(file: BinaryIO, page: Page) -> None:
@@ -123,17 +116,10 @@ def write_text(where: str, path: Path, text: str) -> None:
     Raises:
         RequestError: There can be no such file.
     """
-    from slatewise.core.errors import RequestError
+    from slatewise.core.files import replacing
 
-    part = path.with_name(path.name + ".part")
-    try:
+    with replacing(path, where=where) as part:
         part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise RequestError(where, "must be a file that can be written", f"{path} ({error.strerror})") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def folder_at(out: Path) -> Path:

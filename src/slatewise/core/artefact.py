@@ -6,7 +6,6 @@ on top. An artefact says which section it is for, how good it was found to be, a
 
 from __future__ import annotations
 
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, final
@@ -14,6 +13,7 @@ from typing import Any, final
 import msgspec
 
 from slatewise.core.errors import PolicyError, shown
+from slatewise.core.files import replacing
 
 LAYOUT = 1
 """Version of the layout below."""
@@ -70,13 +70,5 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             PolicyError: There can be no such file.
         """
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        try:
+        with replacing(Path(path), kind=PolicyError) as part:
             part.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
-            part.replace(path)
-        except OSError as error:
-            raise PolicyError("out", "must be a file that can be written", f"{path} ({error.strerror})") from None
-        finally:
-            with suppress(OSError):
-                part.unlink()

@@ -9,9 +9,12 @@ so what each stage did can be added up over pages, whatever the order of stages.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
+
+Accounting: TypeAlias = Literal["displacement", "own"]
+"""What the winner of a slot pays: the value that it displaces, or its own score."""
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):

@@ -130,6 +130,11 @@ class Policy:
         """The stages with feedback, in running order."""
         return tuple(stage for stage in self.stages if isinstance(stage, Controller))
 
+    @cached_property
+    def memories(self) -> Mapping[str, type[msgspec.Struct]]:
+        """Section of each stage with feedback to the type of what it remembers."""
+        return {stage.section: stage.memory for stage in self.controllers}
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         """Every rule that some stage declares."""
@@ -152,7 +157,7 @@ class Policy:
         Raises:
             RequestError: Names the field, the rule and the value.
         """
-        return admitted(request, self.head, {stage.section: stage.memory for stage in self.controllers})
+        return admitted(request, self.head, self.memories)
 
     def _check_head(self) -> None:
         head, error = self.head, self._document.error

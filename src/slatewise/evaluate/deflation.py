@@ -24,9 +24,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from slatewise.blend.govern import Accounting
 from slatewise.core.columns import Numbers
 from slatewise.core.errors import RequestError, shown
+from slatewise.core.ledger import Accounting
 
 CANDIDATES = 2_000
 """Scores that a line weighs against each other, at most: places in the sorted scores of its rivals."""

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike
 
 from slatewise.core.columns import Numbers
 from slatewise.core.errors import RequestError, shown
+from slatewise.methods.oscillation import noise
 
 FAST = 0.25
 """Part of the spectrum above which swings are fast."""
@@ -109,8 +110,7 @@ def fast_floor(targets: ArrayLike, slots: float) -> float:
     >>> fast_floor([0.5, 0.5], 300).__round__(3)
     0.05
     """
-    aims = np.asarray(targets, np.float64)
-    return float(np.sqrt((1.0 - FAST) * np.mean((1.0 - aims) / (aims * slots))))
+    return noise(np.asarray(targets, np.float64), slots)
 
 
 def shuffled_flips(shares: ArrayLike, *, seed: int = 0) -> float:

@@ -13,8 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.optimize import isotonic_regression
 
 from slatewise.evaluate.deflation import Rounds
-from slatewise.pictures.svg import alone, drawn, placeholders
-from slatewise.pictures.tradeoff import DARK, LIGHT, LINES
+from slatewise.pictures.svg import DARK, LIGHT, LINES, alone, drawn, placeholders
 
 WIDE, TALL = 3.6, 3.4
 """Inches: a panel."""

@@ -16,11 +16,9 @@ from matplotlib.figure import Figure
 
 from slatewise.core.columns import Numbers
 from slatewise.evaluate.landscape import Report
-from slatewise.pictures.svg import alone, drawn, placeholders
+from slatewise.pictures.svg import DARK, LIGHT, LINES, alone, drawn, placeholders
 
-LIGHT = {"ink": "#1c1b1a", "soft": "#6b6862", "faint": "#e6e2db", "paper": "#fbfaf8"}
-DARK = {"ink": "#efece6", "soft": "#a39e95", "faint": "#35322e", "paper": "#141312"}
-COLOURS = (("#0072b2", "#56b4e9"), ("#d55e00", "#f2803a"), ("#00835f", "#2cc79a"), ("#a23c90", "#df8fd0"))
+COLOURS = LINES[:4]
 """Colours of curves on light and on dark; told apart by their names, too."""
 
 WIDE, TALL, LEFT, TOP, BOTTOM, BETWEEN, RIGHT = 4.6, 3.6, 0.75, 0.6, 0.65, 0.95, 0.3

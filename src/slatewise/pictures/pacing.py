@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 
 from slatewise.core.columns import Numbers
 from slatewise.evaluate.day import BudgetDay, Day
-from slatewise.pictures.svg import alone, drawn, placeholders
-from slatewise.pictures.tradeoff import DARK, LIGHT, LINES
+from slatewise.pictures.svg import DARK, LIGHT, LINES, alone, drawn, placeholders
 
 WIDE, TALL, LEFT, RIGHT, TOP, BETWEEN, BOTTOM = 6.6, 1.15, 0.6, 0.3, 1.05, 0.62, 0.55
 """Inches: a panel, and the room left and right of all, above the first, between two, and below the last."""

@@ -18,10 +18,7 @@ from scipy.stats import beta
 
 from slatewise.core.columns import Numbers
 from slatewise.evaluate.calibration import binned, ece, pcoc, perfect_ece, perfect_rates
-from slatewise.pictures.svg import alone, drawn, placeholders
-
-LIGHT = {"ink": "#1c1b1a", "soft": "#6b6862", "faint": "#e6e2db", "paper": "#fbfaf8", "after": "#0072b2"}
-DARK = {"ink": "#efece6", "soft": "#a39e95", "faint": "#35322e", "paper": "#141312", "after": "#56b4e9"}
+from slatewise.pictures.svg import DARK, LIGHT, LINES, alone, drawn, placeholders
 
 WIDE, TALL, LOW = 3.9, 3.3, 0.75
 """Inches: the width of a panel, its height, and the height of what is below it."""
@@ -68,7 +65,8 @@ def picture(lines: Mapping[str, Reliability]) -> str:
             top = height - TOP - place // ROW * (high + BETWEEN)
             _panel(figure, name, line, left, top, colours)
         _legend(figure, colours)
-    return alone(svg[0], LIGHT, DARK)
+    light, dark = ({"after": colour} for colour in LINES[0])
+    return alone(svg[0], LIGHT | light, DARK | dark)
 
 
 def _panel(figure: Figure, name: str, line: Reliability, left: float, top: float, colours: Mapping[str, str]) -> None:

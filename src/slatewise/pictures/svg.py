@@ -17,6 +17,22 @@ from matplotlib.figure import Figure
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 
+LIGHT = {"ink": "#1c1b1a", "soft": "#6b6862", "faint": "#e6e2db", "paper": "#fbfaf8"}
+DARK = {"ink": "#efece6", "soft": "#a39e95", "faint": "#35322e", "paper": "#141312"}
+LINES = (
+    ("#0072b2", "#56b4e9"),
+    ("#d55e00", "#f2803a"),
+    ("#00835f", "#2cc79a"),
+    ("#a23c90", "#df8fd0"),
+    ("#8a6d00", "#dcbc3c"),
+    ("#882255", "#e0698f"),
+    ("#332288", "#a596f5"),
+    ("#2b8f8f", "#7fd6d6"),
+    ("#5b5b5b", "#bdbdbd"),
+)
+"""Colours of what is compared, on light and on dark; told apart by more than colour, for who sees fewer."""
+
+
 def placeholders(names: Iterable[str]) -> dict[str, str]:
     """Return a colour to draw with for each CSS variable; `ink`, `soft` and `faint` are always among them.
 

@@ -19,27 +19,12 @@ from scipy.optimize import isotonic_regression
 from slatewise.core.columns import Numbers
 from slatewise.evaluate.intervals import Interval
 from slatewise.evaluate.tradeoff import Arm, Point, Tradeoff
-from slatewise.pictures.svg import alone, drawn, placeholders
+from slatewise.pictures.svg import DARK, LIGHT, LINES, alone, drawn, placeholders
 
 GIVEN_UP = 0.2
 """Share of value up to which curves are drawn; who gives up more has left the page."""
 
 TICKS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2)
-
-LIGHT = {"ink": "#1c1b1a", "soft": "#6b6862", "faint": "#e6e2db", "paper": "#fbfaf8"}
-DARK = {"ink": "#efece6", "soft": "#a39e95", "faint": "#35322e", "paper": "#141312"}
-LINES = (
-    ("#0072b2", "#56b4e9"),
-    ("#d55e00", "#f2803a"),
-    ("#00835f", "#2cc79a"),
-    ("#a23c90", "#df8fd0"),
-    ("#8a6d00", "#dcbc3c"),
-    ("#882255", "#e0698f"),
-    ("#332288", "#a596f5"),
-    ("#2b8f8f", "#7fd6d6"),
-    ("#5b5b5b", "#bdbdbd"),
-)
-"""Colours of the policies, on light and on dark; told apart by marker and dashes, too, for who sees fewer colours."""
 
 MARKERS = "os^DvP<X>"
 NAMES = {"ild": "mean distance of two items", "entropy": "entropy, nats", "coverage": "share of items shown"}
