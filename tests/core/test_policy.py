@@ -94,7 +94,7 @@ def test_yaml_is_1_2():
         ({"author": ["x"]}, "history.author: must be a mapping of values to numbers, got ['x']"),
         ({"p_click": {"x": 1}}, "history.p_click: must be a column of kind key or keys, got 'number?'"),
         ({"authr": {"x": 1}}, "history.authr: is no column of the policy; did you mean 'author'?"),
-        ({"item_id": {"x": 1}}, "history.item_id: is no column of the policy; valid names: 'author', 'line', 'tags'"),
+        ({"zz": {"x": 1}}, "history.zz: is no column of the policy; valid names: 'author', 'item_id', 'line', 'tags'"),
         ({"author": {True: 1}}, "history.author: must have text or whole numbers as values, got True"),
         ({"author": {None: 1}}, "history.author: must have text or whole numbers as values, got None"),
         ({"author": {"x": -1}}, "history.author.x: must be >= 0, got -1"),
@@ -108,7 +108,7 @@ def test_history_is_of_columns_of_keys_and_counts_what_is_not_negative(history, 
     columns = {"utility": "number", "author": "key?", "tags": "keys?", "p_click": "number?"}
     policy = Policy.of(Solve(), lines=["posts", "ads"], columns=columns)
     items = Candidates.of(utility=[1.0], line=["posts"])
-    good = {"author": {"x": 0, 7: np.float32(2)}, "tags": {np.int64(3): 1e30}, "line": {"ads": 1}}
+    good = {"author": {"x": 0, 7: np.float32(2)}, "tags": {np.int64(3): 1e30}, "line": {"ads": 1}, "item_id": {"p": 2}}
     assert policy.admit(Request(candidates=items, history=good)).history == good
     with pytest.raises(RequestError) as caught:
         policy.admit(Request(candidates=items, history=history))

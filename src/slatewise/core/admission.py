@@ -14,7 +14,7 @@ from slatewise.core.columns import LARGEST, Kind
 from slatewise.core.control import Control
 from slatewise.core.errors import RequestError, did_you_mean, nearest, shown
 from slatewise.core.request import Request
-from slatewise.core.rules import LONGEST_PAGE
+from slatewise.core.rules import GIVEN, LONGEST_PAGE
 from slatewise.core.state import State
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1)]
@@ -93,11 +93,11 @@ def _check_history(head: Head, history: object) -> None:
     if not isinstance(history, Mapping):
         raise RequestError("history", "must be a mapping", shown(history))
     for name, amounts in cast("Mapping[str, object]", history).items():
-        kind = "key" if name == "line" else head.columns.get(name)
+        kind = "key" if name in GIVEN else head.columns.get(name)
         if kind is None:
             keys = [name for name, kind in head.columns.items() if kind.startswith("key")]
             raise RequestError(
-                f"history.{name}", "is no column of the policy", hint=did_you_mean(str(name), [*keys, "line"])
+                f"history.{name}", "is no column of the policy", hint=did_you_mean(str(name), [*keys, *GIVEN])
             )
         if not kind.startswith("key"):
             raise RequestError(f"history.{name}", "must be a column of kind key or keys", shown(kind))

@@ -27,6 +27,8 @@ _E = TypeVar("_E", bound=SlatewiseError)
 
 MOST_NODES = 20_000
 """Keys and values that a document may have, aliases written out."""
+LONGEST_WRITTEN = 200_000
+"""Characters of JSON up to which lines are looked for; what is longer holds models, and was written by no one."""
 
 
 @final
@@ -212,6 +214,8 @@ def _json(text: str, name: str) -> tuple[Any, dict[Keys, int]]:
         raise PolicyError("policy", f"is not readable JSON ({error.msg})", source=source) from None
     except (ValueError, RecursionError) as error:
         raise PolicyError("policy", f"is not readable JSON ({error})", source=name) from None
+    if len(text) > LONGEST_WRITTEN:
+        return data, {}
     try:
         return data, _yaml(text, name)[1]  # JSON is YAML, and the YAML reader knows the lines
     except PolicyError:
