@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slatewise.blend.shade import Shade
     from slatewise.blend.weight import Weight
     from slatewise.compose.constrain import Constrain
+    from slatewise.compose.rerank import Rerank
     from slatewise.compose.solve import Solve
     from slatewise.compose.spread import Spread
     from slatewise.core.candidates import Candidates
@@ -52,6 +53,7 @@ _HOMES = {
     "Ratio": "blend.calibrate",
     "Request": "core.request",
     "RequestError": "core.errors",
+    "Rerank": "compose.rerank",
     "Rule": "core.rules",
     "Shade": "blend.shade",
     "SlatewiseError": "core.errors",
@@ -64,7 +66,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022
     "Feed", "Policy", "Request", "Candidates", "Page", "State", "Control",
     "Fuse", "Calibrate", "Ratio", "Weight", "Pace", "Shade", "Govern", "Merge", "Layout", "Constrain", "Rule",
-    "Solve", "Spread", "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
+    "Rerank", "Solve", "Spread", "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
 ]  # fmt: skip
 
 

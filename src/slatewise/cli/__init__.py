@@ -3,7 +3,7 @@
 Libraries are imported inside the commands, so that `--help` is quick.
 """
 
-from slatewise.cli import datasets, fit, landscape, pacing, pages, running, variety
+from slatewise.cli import datasets, fit, fit_models, landscape, pacing, pages, running, variety
 from slatewise.cli.shared import app
 
-__all__ = ["app", "datasets", "fit", "landscape", "pacing", "pages", "running", "variety"]
+__all__ = ["app", "datasets", "fit", "fit_models", "landscape", "pacing", "pages", "running", "variety"]
