@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slatewise.blend.shade import Shade
     from slatewise.blend.weight import Weight
     from slatewise.compose.constrain import Constrain
+    from slatewise.compose.propose import Propose
     from slatewise.compose.rerank import Rerank
     from slatewise.compose.solve import Solve
     from slatewise.compose.spread import Spread
@@ -50,6 +51,7 @@ _HOMES = {
     "Page": "core.page",
     "Policy": "core.policy",
     "PolicyError": "core.errors",
+    "Propose": "compose.propose",
     "Ratio": "blend.calibrate",
     "Request": "core.request",
     "RequestError": "core.errors",
@@ -66,7 +68,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022
     "Feed", "Policy", "Request", "Candidates", "Page", "State", "Control",
     "Fuse", "Calibrate", "Ratio", "Weight", "Pace", "Shade", "Govern", "Merge", "Layout", "Constrain", "Rule",
-    "Rerank", "Solve", "Spread", "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
+    "Rerank", "Propose", "Solve", "Spread", "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
 ]  # fmt: skip
 
 
