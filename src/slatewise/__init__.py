@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slatewise.blend.shade import Shade
     from slatewise.blend.weight import Weight
     from slatewise.compose.constrain import Constrain
+    from slatewise.compose.decode import Decode
     from slatewise.compose.propose import Propose
     from slatewise.compose.rerank import Rerank
     from slatewise.compose.solve import Solve
@@ -40,6 +41,7 @@ _HOMES = {
     "Candidates": "core.candidates",
     "Constrain": "compose.constrain",
     "Control": "core.control",
+    "Decode": "compose.decode",
     "Embedding": "core.columns",
     "EmbeddingTable": "core.columns",
     "Feed": "feed",
@@ -68,7 +70,8 @@ _HOMES = {
 __all__ = [  # noqa: RUF022
     "Feed", "Policy", "Request", "Candidates", "Page", "State", "Control",
     "Fuse", "Calibrate", "Ratio", "Weight", "Pace", "Shade", "Govern", "Merge", "Layout", "Constrain", "Rule",
-    "Rerank", "Propose", "Solve", "Spread", "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
+    "Rerank", "Propose", "Decode", "Solve", "Spread",
+    "Embedding", "EmbeddingTable", "SlatewiseError", "PolicyError", "RequestError",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from slatewise.blend.pace import Pace
 from slatewise.blend.shade import Shade
 from slatewise.blend.weight import Weight
 from slatewise.compose.constrain import Constrain
+from slatewise.compose.decode import Decode
 from slatewise.compose.propose import Propose
 from slatewise.compose.rerank import Rerank
 from slatewise.compose.solve import Solve
@@ -18,5 +19,19 @@ from slatewise.score.fuse import Fuse
 
 STAGES: dict[str, type[Stage]] = {
     stage.section: stage
-    for stage in (Fuse, Calibrate, Weight, Pace, Shade, Govern, Merge, Constrain, Rerank, Propose, Solve, Spread)
+    for stage in (
+        Fuse,
+        Calibrate,
+        Weight,
+        Pace,
+        Shade,
+        Govern,
+        Merge,
+        Constrain,
+        Rerank,
+        Propose,
+        Decode,
+        Solve,
+        Spread,
+    )
 }
