@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 export SLATEWISE_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo tradeoff test check bench bench-house bench-rules bench-diversity bench-blend serve clean wheel dev
+.PHONY: demo tradeoff test check bench bench-house bench-rules bench-diversity bench-blend bench-learn table serve clean wheel dev
 
 demo: $(VENV)/.demo  ## Replay real visits to a news site and leave a report in out/.
 	$(BIN)/slatewise demo --out out
@@ -23,7 +23,7 @@ check: dev  ## Style, types, layering.
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-house bench-rules bench-diversity bench-blend  ## Every benchmark family.
+bench: bench-house bench-rules bench-diversity bench-blend bench-learn  ## Every benchmark family.
 
 bench-house: dev  ## The pipeline, the greedy page, the wire.
 	$(BIN)/python benchmarks/house.py
@@ -44,6 +44,16 @@ bench-blend: export OPENBLAS_NUM_THREADS = 1
 bench-blend: dev  ## Which line gets a slot: calibration, landscapes, shading, pacing, governance.
 	$(BIN)/python benchmarks/blend.py
 	$(BIN)/python benchmarks/tables.py
+
+bench-learn: export OPENBLAS_NUM_THREADS = 1
+bench-learn: dev  ## Learned pages: losses, listwise scorers, evaluators, the decoder and its search.
+	$(PIP) install "$$(ls dist/slatewise-*.whl)[bench]"
+	$(BIN)/python benchmarks/learn.py
+	$(BIN)/python benchmarks/tables.py
+
+table: export OPENBLAS_NUM_THREADS = 1
+table: dev  ## Every learned method on every set, five seeds, into docs/results.md; it goes on where it was interrupted.
+	$(BIN)/python benchmarks/table.py
 
 POLICY ?= examples/feed.yaml
 serve: dev  ## Serve POLICY on http://127.0.0.1:8000.

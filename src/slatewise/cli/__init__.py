@@ -3,13 +3,25 @@
 Libraries are imported inside the commands, so that `--help` is quick.
 """
 
-from slatewise.cli import datasets, fit, fit_evaluator, fit_models, landscape, pacing, pages, running, variety
+from slatewise.cli import (
+    datasets,
+    fit,
+    fit_decode,
+    fit_evaluator,
+    fit_models,
+    landscape,
+    pacing,
+    pages,
+    running,
+    variety,
+)
 from slatewise.cli.shared import app
 
 __all__ = [
     "app",
     "datasets",
     "fit",
+    "fit_decode",
     "fit_evaluator",
     "fit_models",
     "landscape",
