@@ -14,7 +14,7 @@ from slatewise.compose.decode import Reorder, Reward
 from slatewise.core.constraints import Constraints
 from slatewise.kernels import audit
 from slatewise.kernels.insertion_search import Asked, one_chain
-from slatewise.models.decoding import Prefixes, network_of, prepared
+from slatewise.models.decoding import Prefixes, prepared
 from slatewise.models.inputs import Inputs, Key, Number
 from slatewise.models.model import Model
 from slatewise.testing.checks import check_selector
@@ -179,42 +179,35 @@ def bids(seed, posts=8, ads=6):
     return Candidates.of(line=line, utility=np.sort(rng.normal(size=n))[::-1], bid=rng.uniform(0, 3, n))
 
 
-def test_the_decoder_serves_as_it_was_exported(random):
-    """With weights or without, pages are the same; what is proven is what the page is worth, asked alone."""
-    graphs = {name: graph for name, graph in random.graphs.items() if name != "weights"}
-    by_graph = Model.of("decoder", inputs=random.inputs, graphs=graphs, settings=random.settings)
+def test_a_page_is_worth_what_it_is_worth_asked_alone(random):
     for seed in range(5):
-        items = bids(seed)
-        stage, other = (Decode(model=model, positions=(2, 8)) for model in (random, by_graph))
+        items, stage = bids(seed), Decode(model=random, positions=(2, 8))
         rules = Constraints([*stage.hard_rules, APART], items, 8)
-        found, again = stage.select(items, 8, constraints=rules), other.select(items, 8, constraints=rules)
-        assert found.rows.tolist() == again.rows.tolist()
-        assert found.value == pytest.approx(again.value, rel=1e-6)
+        found = stage.select(items, 8, constraints=rules)
         assert found.value == pytest.approx(stage.gains(items, found.rows, rules).sum(), rel=1e-6)
 
 
 def test_a_prefix_may_be_asked_once_for_many_pages(random):
-    """Chains below shared prefixes of all lengths, side by side, are answered as whole pages are: graph and weights."""
+    """Chains below shared prefixes of all lengths, side by side, are answered as whole pages are."""
     rng, items = np.random.default_rng(1), bids(1)
     rows, is_ad = np.arange(14, dtype=np.int32), np.arange(14) >= 8
     token = prepared(random, items, Request(candidates=items), rows, is_ad).token
-    for make in (lambda: Prefixes(random, token), lambda: network_of(random, token)):
-        page = rng.permutation(14)[:8].astype(np.int32)
-        network = make()
-        network.ask(one_chain(page))
-        first = np.array([0, 1, 3, 6, 7, 7, 2])
-        count = np.array([3, 2, 3, 2, 1, 1, 1])
-        row, at, above = (np.full((7, 8), -1, np.int32) for _ in range(3))
-        for one in range(7):
-            above[one, : first[one]] = np.arange(1, first[one] + 1)
-            row[one, : count[one]] = rng.permutation(14)[: count[one]]
-            at[one, : count[one]] = 9 + 3 * one + np.arange(count[one])
-        answers = network.ask(Asked(row, at, above, first, count))
-        for one in range(7):
-            whole = np.concatenate([page[: first[one]], row[one, : count[one]]])
-            alone = make().ask(one_chain(whole))
-            for answer, wanted in zip(answers, alone, strict=True):
-                assert answer[one, : count[one]] == pytest.approx(wanted[0, first[one] :], abs=1e-5)
+    page = rng.permutation(14)[:8].astype(np.int32)
+    network = Prefixes(random, token)
+    network.ask(one_chain(page))
+    first = np.array([0, 1, 3, 6, 7, 7, 2])
+    count = np.array([3, 2, 3, 2, 1, 1, 1])
+    row, at, above = (np.full((7, 8), -1, np.int32) for _ in range(3))
+    for one in range(7):
+        above[one, : first[one]] = np.arange(1, first[one] + 1)
+        row[one, : count[one]] = rng.permutation(14)[: count[one]]
+        at[one, : count[one]] = 9 + 3 * one + np.arange(count[one])
+    answers = network.ask(Asked(row, at, above, first, count))
+    for one in range(7):
+        whole = np.concatenate([page[: first[one]], row[one, : count[one]]])
+        alone = Prefixes(random, token).ask(one_chain(whole))
+        for answer, wanted in zip(answers, alone, strict=True):
+            assert answer[one, : count[one]] == pytest.approx(wanted[0, first[one] :], abs=1e-5)
 
 
 def test_what_is_above_moves_logits_by_no_more_than_the_amplitude_says(random):

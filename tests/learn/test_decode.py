@@ -177,7 +177,7 @@ def test_it_is_served_as_it_was_fitted_and_reads_back():
     assert found.report.parity < 1e-5
     model = msgspec.convert(found.artefact.settings["model"], Model)
     assert model == found.model
-    assert set(model.graphs) == {"prepare", "extend", "weights"}
+    assert set(model.graphs) == {"prepare", "extend"}
     assert model.settings["slots"] == SLOTS
 
 

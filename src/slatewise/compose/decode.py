@@ -39,7 +39,7 @@ from slatewise.methods import greedy
 from slatewise.methods.insertion import TOKENS_PER_MS, Decoded, Insertions, Network, beam, exact, gains, staged
 from slatewise.methods.insertion_pages import Laid, Limits, laid_out, tables_of
 from slatewise.models import runtime
-from slatewise.models.decoding import GRAPHS, long_of, network_of, prepared
+from slatewise.models.decoding import GRAPHS, Prefixes, prepared
 from slatewise.models.model import Model
 
 METHODS: dict[str, Callable[[Insertions, int], Decoded]] = {
@@ -257,7 +257,7 @@ class Decode(Selector, frozen=True, kw_only=True):
     def _insertions(self, candidates: Candidates, request: Request, laid: Laid) -> Insertions:
         tables, network = self._asked(candidates, request, laid.rows, laid.is_ad)
         tokens = int(self.deadline_ms * TOKENS_PER_MS)
-        return Insertions(laid.patterns, tables, network, laid.slots, tokens, long=long_of(self.model))
+        return Insertions(laid.patterns, tables, network, laid.slots, tokens)
 
     def _asked(
         self, candidates: Candidates, request: Request, rows: Codes, is_ad: Flags
@@ -269,7 +269,7 @@ class Decode(Selector, frozen=True, kw_only=True):
         found = prepared(self.model, candidates, request, rows, is_ad)
         worth = bid + reward.engagement_weight * engagement
         tables = tables_of(found, worth, np.where(is_ad, reward.ad_weight * cost, 0.0))
-        return tables, lambda: network_of(self.model, found.token)
+        return tables, lambda: Prefixes(self.model, found.token)
 
     def _column(self, candidates: Candidates, column: str | float) -> Numbers:
         """Return a column, 0 where it is missing, or the same number for all rows."""

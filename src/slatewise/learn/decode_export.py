@@ -1,4 +1,4 @@
-"""A decoder as it is served: two graphs, and the weights of the layers between slots for kernels that need no graph.
+"""A decoder as it is served: two graphs.
 
 `prepare` takes the rows of one request and `extend` slots below a prefix, side by side; shapes as `models.decoder` has
 them, without the axis of lists in `prepare`. Both are compared with the network before they leave here.
@@ -9,7 +9,6 @@ Cost: O(n) rows in each of n slots.
 
 from __future__ import annotations
 
-import io
 import math
 from typing import final
 
@@ -38,8 +37,6 @@ EXTEND = {
     "mask": {0: "masks", 2: "slots", 3: "looked"},
     **{name: {1: "pages", 3: "slots"} for name in ("keys", "values")},
 }
-CACHED = ("blocks.", "last.", "experts.")
-"""Weights that `extend` consists of."""
 
 
 @final
@@ -91,8 +88,6 @@ def served(network: Decoder, inputs: Inputs, arrays: Arrays) -> tuple[Model, flo
         "prepare": export(preparing, prefix, names=Prepared._fields, dynamic=PREPARE),
         "extend": export(extending, new, names=("context_click", "context_leave", "keys", "values"), dynamic=EXTEND),
     }
-    if shape.experts:
-        graphs["weights"] = _packed(network)
     settings = {
         "layers": shape.layers,
         "heads": shape.heads,
@@ -177,11 +172,3 @@ def _examples(network: Decoder, arrays: Arrays, *, above: int) -> tuple[dict[str
         "mask": network.mask(above, chains.shape[1] - above).expand(3, -1, -1, -1),
     }
     return first, new
-
-
-def _packed(network: Decoder) -> bytes:
-    """Return named weights as bytes."""
-    file = io.BytesIO()
-    arrays = {name: one.numpy() for name, one in network.state_dict().items() if name.startswith(CACHED)}
-    np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-    return file.getvalue()

@@ -33,6 +33,8 @@ EQUAL = 1e-6
 
 WIDE = 48
 """Chains that are asked together."""
+LONG = 3
+"""Rows of a chain that are asked together: a graph has to copy their prefix each time."""
 
 TOKENS_PER_MS = 250
 """Work is counted, never timed: this many tokens stand for 1 ms."""
@@ -73,7 +75,7 @@ class Insertions:
     slots: int
     tokens: int
     wide: int = WIDE
-    long: int = 1
+    long: int = LONG
 
 
 class Decoding(NamedTuple):

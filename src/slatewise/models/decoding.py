@@ -12,7 +12,6 @@ References:
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple, final
 
 import numpy as np
@@ -24,14 +23,16 @@ from slatewise.core.request import Request
 from slatewise.kernels.insertion_cache import gathered, masked, stored, tokens_of
 from slatewise.kernels.insertion_search import Asked
 from slatewise.models.model import Model
-from slatewise.models.runtime import KEPT, run
-from slatewise.models.unrolled import Unrolled, Weights, roomy, weights_of
+from slatewise.models.runtime import run
 
 GRAPHS = ("prepare", "extend")
 """Graphs of a decoder."""
 
 EVERYTHING = 1 << 30
 """Slots that a head looks at without a window."""
+
+FIRST = 4_096
+"""Slots that there is room for at first."""
 
 
 class Prepared(NamedTuple):
@@ -78,23 +79,6 @@ def windows_of(model: Model) -> NDArray[np.int64]:
     return np.array([EVERYTHING] * int(model.settings["heads"]) + bands, np.int64)
 
 
-def network_of(model: Model, token: NDArray[np.float32]) -> Unrolled | Prefixes:
-    """Return what a request's chains are asked of; (n, L, e) `token` is what rows are in slots."""
-    weights = model.graphs.get("weights")
-    windows = windows_of(model)
-    return Prefixes(model, token) if weights is None else Unrolled(_opened(weights, windows.tobytes()), windows, token)
-
-
-def long_of(model: Model) -> int:
-    """Return how many rows of a chain it is best asked for together: a graph has to copy their prefix each time."""
-    return 1 if "weights" in model.graphs else 3
-
-
-@lru_cache(maxsize=KEPT)
-def _opened(blob: bytes, windows: bytes) -> Weights:
-    return weights_of(blob, np.frombuffer(windows, np.int64))
-
-
 @final
 class Prefixes:
     """Slots that a decoder's graph was asked, for one request."""
@@ -109,7 +93,7 @@ class Prefixes:
 
     def ask(self, asked: Asked) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return (b, s) contexts of clicks and of leaving, and remember the slots for what comes below them."""
-        self._keys, self._values = (roomy(one, int(asked.at.max()) + 1) for one in (self._keys, self._values))
+        self._keys, self._values = (_roomy(one, int(asked.at.max()) + 1) for one in (self._keys, self._values))
         long = int(asked.length.max())
         click, leave = np.zeros((2, len(asked.first), long), np.float32)
         late = asked.first + long > self._token.shape[1]  # padded, they would reach below the last slot there is
@@ -135,3 +119,13 @@ class Prefixes:
         )
         stored(self._keys, self._values, asked, own_keys, own_values)
         return click, leave
+
+
+def _roomy(table: NDArray[np.float32], slots: int) -> NDArray[np.float32]:
+    """Return a table (layers, slots, ...) with room for so many, what it holds included."""
+    have = table.shape[1]
+    if slots <= have:
+        return table
+    grown = np.empty((table.shape[0], max(slots, 2 * have, FIRST), *table.shape[2:]), np.float32)
+    grown[:, :have] = table
+    return grown
