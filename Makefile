@@ -47,7 +47,9 @@ bench-blend: dev  ## Which line gets a slot: calibration, landscapes, shading, p
 
 bench-learn: export OPENBLAS_NUM_THREADS = 1
 bench-learn: dev  ## Learned pages: losses, listwise scorers, evaluators, the decoder and its search.
-	$(PIP) install "$$(ls dist/slatewise-*.whl)[bench]"
+	$(PIP) install "$$(ls dist/slatewise-*.whl)[bench]" setuptools wheel
+	$(PIP) install --no-deps allrank==1.4.3 rax==0.4.0  # allrank asks for a torch of 2021, and does without
+	-$(PIP) install --no-deps --no-build-isolation torchsort==0.1.10  # compiled here; its rows say so where it is not
 	$(BIN)/python benchmarks/learn.py
 	$(BIN)/python benchmarks/tables.py
 

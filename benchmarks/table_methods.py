@@ -30,7 +30,7 @@ from slatewise.models.model import Model
 
 os.environ.setdefault("SLATEWISE_DATA", str(Path(__file__).parent.parent.parent / "shared" / "data"))
 KEPT = Path(__file__).parent.parent / "out" / "table"
-MOST = 6_000
+MOST = 3_000
 """Lists that are learned from, at most: two cores have an hour."""
 
 
