@@ -183,7 +183,7 @@ def _winner(entered: Numbers, fit: Flags, row: int) -> int:
 def _charges(page: Chosen) -> Numbers:
     """Return (k,) what the line of each slot is charged for it."""
     rows = page.solution.rows
-    gains = page.selector.gains(page.candidates, rows, page.constraints)
+    gains = page.selector.gains(page.candidates, rows, page.constraints, request=page.request)
     if any(getattr(one.stage, "accounting", None) == "own" for one in page.history):
         return gains
     codes = page.candidates.key("line").codes
@@ -226,7 +226,7 @@ def _others_with(page: Chosen, line: int, slots: Codes) -> float:
     candidates, bound = page.candidates.take(kept), page.constraints
     constraints = Constraints(bound.book, candidates, bound.slots, past=bound.past)
     rows = page.selector.select(candidates, bound.slots, constraints=constraints, request=page.request).rows
-    gains = page.selector.gains(candidates, rows, constraints)
+    gains = page.selector.gains(candidates, rows, constraints, request=page.request)
     return fsum(gains[candidates.key("line").codes[rows] != line].tolist())
 
 

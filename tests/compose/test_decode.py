@@ -46,6 +46,19 @@ def random():
     return untrained(inputs, Shape(slots=8, width=32, heads=2, bound=0.6), seed=3, sharpness=2.0, click=-1, leave=-2)
 
 
+@pytest.fixture(scope="module")
+def known():
+    """A network that reads who asks."""
+    inputs = Inputs(
+        numbers=(Number(name="utility"),),
+        keys=(Key(name="line", names=("posts", "ads")),),
+        context=(Key(name="tenure", names=("new", "old")),),
+        history=Key(name="item_id", names=("0", "1")),
+        position=8,
+    )
+    return untrained(inputs, Shape(slots=8, width=32, heads=2, bound=0.6), seed=5, sharpness=2.0, click=-1, leave=-2)
+
+
 def feed(posts=SLOTS, bids=(2.0, 9.0), **columns):
     n = posts + len(bids)
     return Candidates.of(
@@ -138,6 +151,39 @@ def test_where_rules_collide_the_greedy_page_is_served_with_its_status(plain):
     assert (page.status.kind, page.status.relaxed[0].by, page.status.bound) == ("relaxed", 1.0, None)
     assert page.item_ids == list(range(SLOTS))
     assert page.value == pytest.approx(sum(0.5 * STAY**slot for slot in range(SLOTS)), abs=1e-6)
+
+
+def test_a_ledger_and_a_trace_are_of_the_reader_who_asks(known):
+    """Rows are compared by what they add to the reward, organics in their order, and lines charged by the same."""
+    items, asks = bids(3), {"context": {"tenure": "old"}, "history": {"item_id": {0: 1.0}}}
+    stage = Decode(model=known, reward=Reward(ad_weight=0.3))
+    policy = Policy.of(stage, **{**HEAD, "context": {"tenure": ["new", "old"]}})
+    one = Feed(policy)
+    request = Request(candidates=items, **asks)
+    rules = Constraints(stage.hard_rules, items, SLOTS)
+    found = stage.select(items, SLOTS, constraints=rules, request=request)
+    gains = stage.gains(items, found.rows, rules, request=request)
+    assert gains.sum() == pytest.approx(found.value, rel=1e-6)
+    assert abs(stage.gains(items, found.rows, rules).sum() - found.value) > 1e-3
+    charges = sum(entry.charge for entry in one.account(request) if entry.line == "ads")
+    kept = items.take(np.arange(8))
+    posts = [row for row in found.rows.tolist() if row < 8]
+    alone = stage.select(kept, SLOTS, constraints=Constraints(stage.hard_rules, kept, SLOTS), request=request).value
+    own = gains[[found.rows.tolist().index(row) for row in posts]].sum()
+    assert charges == pytest.approx(alone - own, rel=1e-5)
+    for slot, told in enumerate(one.compose(request, trace=True).trace.slots):
+        assert told.worth == pytest.approx(gains[slot], abs=1e-6)
+        assert sum(part.amount for part in told.parts) == pytest.approx(gains[slot], abs=1e-6)
+        other = told.runner_up
+        if other is None:
+            continue
+        assert other.line == "ads" or other.item_id == min(set(range(8)) - set(found.rows[:slot].tolist()))
+        page = found.rows.tolist()
+        if other.item_id in page:
+            page[page.index(other.item_id)] = page[slot]
+        page[slot] = other.item_id
+        instead = stage.gains(items, np.array(page, np.int32), rules, request=request).sum()
+        assert other.margin == pytest.approx(found.value - instead, abs=1e-5)
 
 
 def test_few_organics_make_a_short_page(plain):

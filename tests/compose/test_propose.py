@@ -156,6 +156,16 @@ class Divided(torch.nn.Module):
         return torch.ones_like(click), click
 
 
+def test_gains_are_what_slots_add_for_the_user_who_asks():
+    stage = Propose(model=BELOW, generators=(Beam(width=50),))
+    constraints, request = Constraints((), ITEMS, 3), Request(candidates=ITEMS)
+    found = stage.select(ITEMS, 3, constraints=constraints, request=request)
+    gains = stage.gains(ITEMS, found.rows, constraints, request=request)
+    quality = ITEMS.number("quality")[found.rows]
+    assert gains == pytest.approx(sigmoid(quality - 0.8 * np.array([0.0, *quality[:-1]])), abs=1e-6)
+    assert stage.gains(ITEMS, found.rows[:0], constraints).tolist() == []
+
+
 def test_caution_takes_what_networks_agree_on():
     both = {1: "lists", 2: "rows"}
     axes = {"numbers": {0: "lists", 1: "rows"}, "seen": both, "click": both}

@@ -152,7 +152,9 @@ class Merge(Selector, frozen=True, kw_only=True):
         merged = Solution(rows, fsum(self.gains(candidates, rows, constraints).tolist()), least=least)
         return self._searched(merged, candidates, constraints, request) if self.beam else merged
 
-    def gains(self, candidates: Candidates, rows: Codes, constraints: Constraints) -> Numbers:
+    def gains(
+        self, candidates: Candidates, rows: Codes, constraints: Constraints, *, request: Request | None = None
+    ) -> Numbers:
         """Return (k,) float64: exposure times utility, as far as gaps leave it."""
         worth = self._worth(candidates.number(self.by), candidates, rows, constraints)
         return exposure_of(self.exposure, constraints.slots)[: len(rows)] * _own(worth, rows)

@@ -34,10 +34,22 @@ from slatewise.core.problem import PageProblem, Solution
 from slatewise.core.request import Request
 from slatewise.core.rules import LONGEST_PAGE, Match, Rule, Slot
 from slatewise.core.stage import Selector
+from slatewise.core.trace import Judged, Part
 from slatewise.kernels.insertion_bounds import Tables
 from slatewise.methods import greedy
-from slatewise.methods.insertion import TOKENS_PER_MS, Decoded, Insertions, Network, beam, exact, gains, staged
+from slatewise.methods.insertion import (
+    TOKENS_PER_MS,
+    Decoded,
+    Insertions,
+    Network,
+    beam,
+    exact,
+    gains,
+    rewards,
+    staged,
+)
 from slatewise.methods.insertion_pages import Laid, Limits, laid_out, tables_of
+from slatewise.methods.propose import exchanged
 from slatewise.models import runtime
 from slatewise.models.decoding import GRAPHS, Prefixes, prepared
 from slatewise.models.model import Model
@@ -212,16 +224,43 @@ class Decode(Selector, frozen=True, kw_only=True):
         """Return (k,) float64: what each slot adds to the reward; without a request, for a reader not known."""
         if not len(rows):
             return np.zeros(0)
-        request = request or Request(candidates=candidates)
-        laid, _ = self._laid_out(candidates, constraints)
-        is_ad = self._is_ad(candidates)
-        if laid is None or not np.isin(rows, laid.rows).all():
-            seen = np.concatenate([rows[~is_ad[rows]], np.flatnonzero(is_ad)]).astype(np.int32)
-        else:
-            seen = laid.rows
-        tables, network = self._asked(candidates, request, seen, is_ad[seen])
-        place = np.argsort(seen)
-        return gains(place[np.searchsorted(seen[place], rows)].astype(np.int32), is_ad[seen], tables, network)
+        seen, page, is_ad = self._seen(candidates, rows, constraints)
+        tables, network = self._asked(candidates, request or Request(candidates=candidates), seen, is_ad)
+        return gains(page, is_ad, tables, network)
+
+    def judged(
+        self, candidates: Candidates, solution: Solution, constraints: Constraints, request: Request
+    ) -> Judged | None:
+        """Return what rows add to the reward in each slot: those that do not stand there, if they took its place.
+
+        Rows that are on no page among which it chose count as little as the least of the others.
+        """
+        rows, k = solution.rows, len(solution.rows)
+        if not k:
+            return None
+        seen, page, is_ad = self._seen(candidates, rows, constraints)
+        tables, network = self._asked(candidates, request, seen, is_ad)
+        own, items = gains(page, is_ad, tables, network), candidates.items[seen].tolist()
+        worth = np.empty((k, len(candidates)))
+        for slot in range(k):
+            others = rewards(exchanged(page, slot, items), is_ad, tables, network) - own.sum() + own[slot]
+            worth[slot] = others.min()
+            worth[slot, seen] = others
+            worth[slot, rows[slot]] = own[slot]
+        clicks = gains(page, is_ad, tables._replace(charge=np.zeros(len(seen))), network)
+        both = zip(clicks.tolist(), (own - clicks).tolist(), strict=True)
+        return Judged(worth, tuple((Part("click", click), Part("cost", cost)) for click, cost in both))
+
+    def predecessors(self, candidates: Candidates) -> Codes:
+        """Return, for each organic, the one above it in their order; of those that may change places, above them."""
+        before = np.full(len(candidates), -1, np.int32)
+        order = candidates.descending(candidates.number(self.by))
+        queue = order[~self._is_ad(candidates)[order]]
+        before[queue[1:]] = queue[:-1]
+        if self.reorder is not None:
+            start = self.reorder.first - 1
+            before[queue[start : start + self.reorder.window]] = queue[start - 1] if 0 < start < len(queue) else -1
+        return before
 
     @property
     def _longest(self) -> int:
@@ -229,6 +268,17 @@ class Decode(Selector, frozen=True, kw_only=True):
 
     def _is_ad(self, candidates: Candidates) -> Flags:
         return members(self.ads, candidates)
+
+    def _seen(self, candidates: Candidates, rows: Codes, constraints: Constraints) -> tuple[Codes, Codes, Flags]:
+        """Return the rows that a page was chosen from, where the page's rows stand among them, and which are ads."""
+        laid, _ = self._laid_out(candidates, constraints)
+        is_ad = self._is_ad(candidates)
+        if laid is None or not np.isin(rows, laid.rows).all():
+            seen = np.concatenate([rows[~is_ad[rows]], np.flatnonzero(is_ad)]).astype(np.int32)
+        else:
+            seen = laid.rows
+        place = np.argsort(seen)
+        return seen, place[np.searchsorted(seen[place], rows)].astype(np.int32), is_ad[seen]
 
     def _laid_out(self, candidates: Candidates, constraints: Constraints) -> tuple[Laid | None, Solution]:
         """Return the pages, and the page of which they have to have the length; it is served if there are none."""

@@ -15,7 +15,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, NamedTuple, final
 
 import numpy as np
@@ -31,7 +31,8 @@ from slatewise.core.problem import PageProblem, Solution
 from slatewise.core.request import Request
 from slatewise.core.stage import Selector
 from slatewise.core.trace import Judged, Part
-from slatewise.methods.propose import Blank, kept
+from slatewise.methods.opening import places_in
+from slatewise.methods.propose import Blank, exchanged, kept
 from slatewise.models import runtime
 from slatewise.models.model import Model
 
@@ -124,6 +125,15 @@ class Propose(Selector, frozen=True, kw_only=True):
         best = int(np.argmax(values))
         return Solution(seen.blank.problem.order[pages[best]], float(values[best]), least=seen.blank.least)
 
+    def gains(
+        self, candidates: Candidates, rows: Codes, constraints: Constraints, *, request: Request | None = None
+    ) -> Numbers:
+        """Return (k,) float64: what each slot adds to the value before caution; without a request, for no one known."""
+        if not len(rows):
+            return np.zeros(0)
+        seen = self.seen(candidates, constraints, request or Request(candidates=candidates))
+        return self.judge(seen, places_in(seen.blank.problem.order)[rows][None]).gains[0].sum(axis=1)
+
     def judged(
         self, candidates: Candidates, solution: Solution, constraints: Constraints, request: Request
     ) -> Judged | None:
@@ -132,9 +142,7 @@ class Propose(Selector, frozen=True, kw_only=True):
         order, k = seen.blank.problem.order, len(solution.rows)
         if not k:
             return None
-        place_of = np.empty(len(order), np.int32)
-        place_of[order] = np.arange(len(order))
-        page = place_of[solution.rows]
+        page = places_in(order)[solution.rows]
         own = self.judge(seen, page[None])
         names: list[str | int] = [candidates.item_id[row] for row in order.tolist()]
         worth = np.empty((k, len(order)))
@@ -214,20 +222,3 @@ class Verdict(NamedTuple):
 
     gains: Numbers
     values: Numbers
-
-
-def exchanged(page: Codes, slot: int, names: Sequence[str | int]) -> Codes:
-    """Return (n, k) the page with each place in a slot; what stood there goes, or trades places.
-
-    Args:
-        page: (k,) the page.
-        slot: The slot.
-        names: (n,) item of each place; a place whose item stands elsewhere on the page takes that slot over.
-    """
-    pages = np.tile(page, (len(names), 1))
-    shown: dict[str | int, int] = {names[place]: at for at, place in enumerate(page.tolist())}
-    for place, name in enumerate(names):
-        other = shown.get(name, slot)
-        pages[place, other] = page[slot]
-        pages[place, slot] = place
-    return pages

@@ -154,7 +154,9 @@ class Solve(Selector, frozen=True, kw_only=True):
         constraints = constraints or Constraints((), candidates, slots)
         return METHODS[self.method](self.problem(candidates, constraints))
 
-    def gains(self, candidates: Candidates, rows: Codes, constraints: Constraints) -> Numbers:
+    def gains(
+        self, candidates: Candidates, rows: Codes, constraints: Constraints, *, request: Request | None = None
+    ) -> Numbers:
         """Return (k,) float64: exposure times utility, and bonuses; what pairs add is nobody's alone."""
         return self.problem(candidates, constraints).worth[rows, np.arange(len(rows))]
 

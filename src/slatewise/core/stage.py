@@ -136,8 +136,10 @@ class Selector(Stage, frozen=True):
         """Return what rows were worth in each slot; None if that is the column in `by`, whatever stands above."""
         return None
 
-    def gains(self, candidates: Candidates, rows: Codes, constraints: Constraints) -> Numbers:
-        """Return (k,) float64: what each row of a page adds to its value."""
+    def gains(
+        self, candidates: Candidates, rows: Codes, constraints: Constraints, *, request: Request | None = None
+    ) -> Numbers:
+        """Return (k,) float64: what each row of a page adds to its value; without a request, for a user not known."""
         return candidates.number(self.by)[rows]
 
     def keep(self, slots: int) -> int | None:

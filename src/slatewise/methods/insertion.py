@@ -166,6 +166,21 @@ def gains(rows: Codes, is_ad: Flags, tables: Tables, network: Callable[[], Netwo
     return search.gains_of(rows, is_ad, tables, click, leave)
 
 
+def rewards(pages: Codes, is_ad: Flags, tables: Tables, network: Callable[[], Network]) -> Numbers:
+    """Return (b,) float64: the reward of each of (b, k) pages, all asked from their first slot."""
+    found = np.empty(len(pages))
+    for at in range(0, len(pages), WIDE):
+        some = pages[at : at + WIDE].astype(np.int32)
+        b, k = some.shape
+        places = np.arange(1, b * k + 1, dtype=np.int32).reshape(b, k)
+        asked = Asked(some, places, np.full((b, k), -1, np.int32), np.zeros(b, np.int64), np.full(b, k))
+        click, leave = network().ask(asked)
+        for one, page in enumerate(some):
+            own = slice(one, one + 1)
+            found[at + one] = search.gains_of(page, is_ad, tables, click[own], leave[own]).sum()
+    return found
+
+
 class _Run:
     """A search on its way.
 

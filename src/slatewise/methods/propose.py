@@ -19,7 +19,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
@@ -162,3 +162,20 @@ def kept(blank: Blank, pages: list[Codes]) -> Codes:
     cost = blank.broken(whole)
     least = cost[np.lexsort(cost.T[::-1])[0]] if cost.shape[1] else cost[0]
     return whole[(cost == least).all(axis=1)]
+
+
+def exchanged(page: Codes, slot: int, names: Sequence[str | int]) -> Codes:
+    """Return (n, k) the page with each place in a slot; what stood there goes, or trades places.
+
+    Args:
+        page: (k,) the page.
+        slot: The slot.
+        names: (n,) item of each place; a place whose item stands elsewhere on the page takes that slot over.
+    """
+    pages = np.tile(page, (len(names), 1))
+    shown: dict[str | int, int] = {names[place]: at for at, place in enumerate(page.tolist())}
+    for place, name in enumerate(names):
+        other = shown.get(name, slot)
+        pages[place, other] = page[slot]
+        pages[place, slot] = place
+    return pages
