@@ -55,6 +55,14 @@ def test_rows_come_in_order_as_scaled_numbers_and_known_codes():
     }
 
 
+def test_what_is_missing_has_no_name_and_what_is_far_is_cut():
+    odd = Inputs(
+        numbers=(Number(name="age", scale=1e-300),), keys=(Key(name="topic", names=("None", "art")),), position=3
+    )
+    assert odd.of(ITEMS, Request(candidates=ITEMS), np.arange(3))["keys"].tolist() == [[2], [0], [0]]
+    assert odd.of(ITEMS, Request(candidates=ITEMS), np.arange(3))["numbers"].tolist() == [[1e9], [0.0], [1e9]]
+
+
 def test_of_a_history_the_largest_amounts_count_and_names_are_text():
     found = arrays(history={"topic": {"art": 1.0, "news": 9.0, 7: 2.0}})["history"]
     assert found.tolist() == [2, 1] + [0] * (LONGEST_HISTORY - 2)

@@ -5,8 +5,9 @@ part of it: the names it knows in order, and the mean and the scale of each numb
 
     number = (value - mean) / scale, 0 where it is missing,    code = 1 + place of the name, 0 where it is not known
 
-Names are compared as text, as logs hold them. The same declarations make the arrays of a request and those of a log, so
-that no network is served anything else than it was fitted on. Cost: O(n * columns).
+Numbers are cut at `FARTHEST`, so that no network leaves single precision over one of them. Names are compared as text,
+as logs hold them. The same declarations make the arrays of a request and those of a log, so that no network is served
+anything else than it was fitted on. Cost: O(n * columns).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ SCORE = "score"
 """The column of what a first stage gave."""
 LONGEST_HISTORY = 20
 """How much of a history a network reads."""
+FARTHEST = 1e9
+"""Scales from the mean at which a number is cut."""
 
 _C = TypeVar("_C")
 Arrays = dict[str, NDArray[Any]]
@@ -126,12 +129,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         return {name: place for place, name in enumerate(self.names, 1)}
 
     def code(self, value: object) -> int:
-        """Return the code of a value; 0 if it is not known.
+        """Return the code of a value; 0 if it is not known, or None, which is missing.
 
         >>> Key(name="line", names=("ads", "posts")).code("posts"), Key(name="line", names=("ads",)).code("shop")
         (2, 0)
         """
-        return self._codes.get(str(value), 0)
+        return 0 if value is None else self._codes.get(str(value), 0)
 
     def codes(self, column: Keys) -> NDArray[np.int64]:
         """Return the codes of a column."""
@@ -297,7 +300,8 @@ def _longest(pages: Lists) -> int:
 
 
 def _scaled(values: NDArray[np.float64], number: Number) -> NDArray[np.float32]:
-    found = (values - number.mean) / number.scale
+    with np.errstate(over="ignore"):
+        found = np.clip((values - number.mean) / number.scale, -FARTHEST, FARTHEST)
     found[np.isnan(found)] = 0.0
     return found.astype(np.float32)
 
