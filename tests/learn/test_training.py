@@ -134,8 +134,26 @@ def test_the_log_has_a_row_for_every_epoch(tmp_path):
 @pytest.mark.parametrize("settings", [Training(rate=0.05, batch=16, epochs=6, seed=1), Training(rate=0.01)])
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, settings):
     trained(folder=tmp_path)
-    with pytest.raises(RequestError, match="must be of the same first weights, settings and number of lists, got"):
+    with pytest.raises(RequestError, match="must be of the same first weights, lists, settings, loss and judge, got"):
         trained(settings, folder=tmp_path)
+
+
+def test_a_checkpoint_of_other_lists_or_another_loss_is_refused(tmp_path):
+    """As many lists of which only labels differ, and a loss of another name, would be taken for what was learned."""
+    trained(folder=tmp_path, about="squares")
+    trained(folder=tmp_path, about="squares")
+    with pytest.raises(RequestError, match="must be of the same"):
+        trained(folder=tmp_path, about="ranks")
+    told = lists().arrays
+    other = Padded({**{name: array.numpy() for name, array in told.items()}, "label": -told["label"].numpy()})
+    with pytest.raises(RequestError, match="must be of the same"):
+        train(network(), other, error, judge=small, settings=QUICK, about="squares", folder=tmp_path)
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "log").write_text("")
+    with pytest.raises(RequestError, match="folder: must be a folder that can be made, got"):
+        trained(folder=tmp_path / "log")
 
 
 def test_a_checkpoint_that_is_broken_is_refused(tmp_path):

@@ -38,10 +38,18 @@ class Checkpoint:
     Attributes:
         path: Where it is; its folder is made.
         fingerprint: Of the run that it belongs to.
+
+    Raises:
+        RequestError: There can be no such folder.
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(
+                "folder", "must be a folder that can be made", f"{path.parent} ({error.strerror})"
+            ) from None
         self.path, self.fingerprint = path, fingerprint
 
     def save(self, network: nn.Module, optimiser: torch.optim.Optimizer, told: Told) -> None:
@@ -71,7 +79,7 @@ class Checkpoint:
             rule = f"must hold a checkpoint that can be read ({error})"
             raise RequestError("folder", rule, str(self.path), "remove it to begin again") from None
         if told.get("fingerprint") != self.fingerprint:
-            rule = "must be of the same first weights, settings and number of lists"
+            rule = "must be of the same first weights, lists, settings, loss and judge"
             raise RequestError("folder", rule, str(self.path), "take another folder, or remove the checkpoint")
         parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "moments": {}}
         for name, value in tensors.items():

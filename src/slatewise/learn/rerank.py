@@ -275,7 +275,8 @@ def _learned(
         {name: array[telling] for name, array in arrays.items()}
         | {"label": labels[telling].astype(np.float32), "observed": observed[telling]}
     )
-    return train(network, batches, lost, judge=score, settings=settings, folder=folder, watch=watch)
+    about = f"{loss} {parts.judged.digest}"
+    return train(network, batches, lost, judge=score, settings=settings, about=about, folder=folder, watch=watch)
 
 
 def _served(network: nn.Module, kind: str, reads: Inputs, held: Pages, link: Link) -> tuple[Model, float]:

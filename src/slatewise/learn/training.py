@@ -42,6 +42,8 @@ Loss: TypeAlias = Callable[[nn.Module, Batch], Tensor]
 Judge: TypeAlias = Callable[[nn.Module], float]
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
+LOOKED_AT = 256
+"""Lists of which a run is known again."""
 
 
 class Batches(Protocol):
@@ -184,6 +186,7 @@ def train(
     *,
     judge: Judge,
     settings: Training | None = None,
+    about: str = "",
     folder: Path | None = None,
     watch: Callable[[Epoch], None] | None = None,
 ) -> History:
@@ -195,6 +198,7 @@ def train(
         loss: The mean loss over the lists of a batch.
         judge: How good the network is, on lists that are not learned from; it is in eval mode, without gradients.
         settings: How to learn; by default as declared.
+        about: What else the run depends on, such as the names of loss and judge: a run about something else is another.
         folder: Where checkpoint, log and, if TensorBoard is installed, events are kept. A run that was interrupted goes
             on from there; one that had ended is not run again.
         watch: Called after every epoch.
@@ -209,8 +213,9 @@ def train(
     network.to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=chosen.rate, weight_decay=chosen.decay)
     best, history = copied(network), History(())
-    fingerprint = _fingerprint(network, len(batches), chosen)
-    checkpoint = None if folder is None else Checkpoint(folder / CHECKPOINT, fingerprint)
+    checkpoint = None
+    if folder is not None:
+        checkpoint = Checkpoint(folder / CHECKPOINT, _fingerprint(network, batches, chosen, about))
     if checkpoint is not None and (told := checkpoint.load(network, optimiser)) is not None:
         best, history = told.best, History(msgspec.json.decode(told.notes, type=tuple[Epoch, ...]))
     with _board(folder, len(history.epochs)) as board, _own_draws(device):
@@ -270,11 +275,12 @@ def _finite(where: str, value: float) -> float:
     return value
 
 
-def _fingerprint(network: nn.Module, lists: int, settings: Training) -> str:
-    """Return a hash of all that a run depends on, save what its lists hold and how long it may go on."""
+def _fingerprint(network: nn.Module, batches: Batches, settings: Training, about: str) -> str:
+    """Return a hash of all that a run depends on, save how long it may go on; of its lists, their number and some."""
     fixed = msgspec.structs.replace(settings, epochs=1, device="auto")
-    found = sha256(msgspec.json.encode([fixed, lists]))
-    for name, value in network.state_dict().items():
+    found = sha256(msgspec.json.encode([fixed, len(batches), about]))
+    some = batches.at(np.unique(np.linspace(0, len(batches) - 1, LOOKED_AT).astype(np.int64)))
+    for name, value in (*sorted(some.items()), *network.state_dict().items()):
         found.update(f"{name} {tuple(value.shape)} ".encode() + value.detach().cpu().numpy().tobytes())
     return found.hexdigest()
 
