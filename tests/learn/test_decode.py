@@ -246,6 +246,14 @@ def test_refusals():
         fit_decode(pages, ads=("offers",))
     with pytest.raises(RequestError, match=r"pages.feedback: must have the column"):
         fit_decode(pages, label="cliks")
+    sized = shape_of(pages)
+    for changes, refused in (
+        ({"bound": -1.0}, "shape.bound: must be > 0, got -1.0"),
+        ({"width": 6}, "shape.width: must be a multiple of `heads`, 4, got 6"),
+        ({"width": 0}, "shape.width: must be >= 1, got 0"),
+    ):
+        with pytest.raises(RequestError, match=refused):
+            fit_decode(pages, shape=sized._replace(**changes))
     found = fitted()
     free = type(found.network)(found.model.inputs.sizes, found.network.shape._replace(bound=float("inf")))
     with pytest.raises(RequestError, match=r"shape.bound: must be finite in what is served, got inf"):

@@ -1,5 +1,7 @@
 """Evaluators: what is shown in its order, what nobody knows teaches nothing, and the truth is found."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,9 @@ pytest.importorskip("torch")
 import torch
 
 from slatewise import RequestError
+from slatewise.core.columns import Keys
 from slatewise.learn.evaluator import fit_evaluator
+from slatewise.learn.generate import fit_parallel
 from slatewise.learn.pages import Pages
 from slatewise.learn.shown import parts_of, served
 from slatewise.learn.training import Training
@@ -152,3 +156,16 @@ def test_refusals():
     candidates = Pages.of(request=["one"], lists=[0], keys={"item": ["a"]}, feedback={"click": [1.0]})
     with pytest.raises(RequestError, match=r"pages\.slot: must be given for pages that were shown, got none"):
         fit_evaluator(candidates)
+    with pytest.raises(RequestError, match="members: must be >= 1, got 0"):
+        fit_evaluator(pages, members=0)
+    with pytest.raises(RequestError, match=r"pages\.user: must tell groups of lists apart, .*, got 2"):
+        fit_evaluator(pages, inputs=INPUTS, members=3, groups=np.arange(20) % 2)
+
+
+def test_which_part_of_the_log_a_list_is_in_is_never_read():
+    """It says nothing of a request, and no request has it."""
+    told = world(40)
+    told = replace(told, context={"part": Keys(np.arange(40, dtype=np.int32) % 2, ("train", "test"))})
+    few = Training(rate=1e-2, batch=32, epochs=1)
+    assert not fit_evaluator(told, members=1, training=few).model.inputs.context
+    assert not fit_parallel(told, slots=2, training=few).model.inputs.context

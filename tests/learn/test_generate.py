@@ -113,13 +113,13 @@ def test_lists_shorter_than_a_page(kind):
     assert all(len(set(row)) == 2 for row in pages.padded(found.ranked(pages), 2).tolist())
 
 
-def test_the_same_seed_gives_the_same_model():
+def test_the_same_seed_gives_the_same_model_and_report():
     few = Training(epochs=1)
     for fit in FITS.values():
-        assert (
-            fit(lists(60), inputs=INPUTS, training=few).model.digest
-            == fit(lists(60), inputs=INPUTS, training=few).model.digest
-        )
+        found, again = (fit(lists(60), inputs=INPUTS, training=few) for _ in range(2))
+        assert found.model.digest == again.model.digest
+        assert found.report == again.report
+        assert not any(part.training for part in found.network.modules()), "nothing is dropped when pages are made"
 
 
 def test_refusals():
@@ -128,3 +128,17 @@ def test_refusals():
     pages = Pages.of(request=["one"], lists=[0], keys={"item": ["a"]}, feedback={"click": [0.0]})
     with pytest.raises(RequestError, match=r"pages\.click: must be >= 0, and somewhere more, got 0"):
         fit_parallel(pages)
+    with pytest.raises(RequestError, match="slots: must be >= 1, got 0"):
+        fit_pointer(lists(20), slots=0)
+    with pytest.raises(RequestError, match=r"pages\.click: must be above 0 somewhere in lists that are held back"):
+        fit_pointer(lists(20), groups=np.zeros(20))
+
+
+def test_what_a_judge_counts_has_to_be_in_the_log():
+    judge = FittedEvaluator(Model.of("evaluator", inputs=INPUTS, graphs={"score": b"-"}), None, Apart())
+    with pytest.raises(RequestError, match=r"worth: must be of columns of the log, got 'qualty'; .*quality"):
+        Judge(judge, worth={"qualty": 1.0}).arrays(lists(3))
+    told = lists(3)
+    told.numbers["quality"][4] = np.nan
+    with pytest.raises(RequestError, match=r"pages\.quality: must not be missing to be part of `cost`, got 1 rows"):
+        Judge(judge, cost={"quality": 1.0}).arrays(told)

@@ -10,6 +10,8 @@ from slatewise.cli.fit import Out, fit
 from slatewise.cli.fit_models import History, Keys, Numbers, PagesFile, Run, Seed, Split, check_out, inputs_of, parts_of
 from slatewise.cli.shared import AsJson, extra, listed, note, print_json, refusals, show
 
+EXPOSED = "exposed"
+
 
 @fit.command()
 def decode(
@@ -17,7 +19,7 @@ def decode(
     out: Out,
     ads: Annotated[str, typer.Option(help="Lines that are ads, as ads,offers.")] = "ads",
     label: Annotated[str, typer.Option(help="Feedback that is a click.")] = "click",
-    exposed: Annotated[str, typer.Option(help="Feedback that says whether a slot was seen.")] = "exposed",
+    exposed: Annotated[str, typer.Option(help="Feedback that says whether a slot was seen.")] = EXPOSED,
     by: Split = "",
     numbers: Numbers = "",
     keys: Keys = "",
@@ -38,6 +40,8 @@ def decode(
 
         check_out(out, log)
         parts = parts_of(log, by, seed)
+        if exposed not in ("", EXPOSED):
+            parts.learned.labels(exposed)  # only the usual name may be of a column that the log does not have
         found = fit_decode(
             parts,
             ads=listed(ads),

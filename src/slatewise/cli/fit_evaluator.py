@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slatewise.cli.fit import Out, fit
+from slatewise.cli.fit_models import History, Keys, Numbers, check_out, inputs_of
 from slatewise.cli.shared import AsJson, extra, listed, note, print_json, refusals, show
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ def evaluator(
     out: Out,
     click: Annotated[str, typer.Option(help="Feedback that is of worth.")] = "click",
     exposed: Annotated[str, typer.Option(help="Feedback that says whether a slot was seen.")] = "",
-    numbers: Annotated[str, typer.Option(help="Columns of numbers to read, as score,price; all by default.")] = "",
-    keys: Annotated[str, typer.Option(help="Columns of keys to read, as item_id,topic; all by default.")] = "",
-    history: Annotated[str, typer.Option(help="Column of the history to read, as item_id.")] = "",
+    numbers: Numbers = "",
+    keys: Keys = "",
+    history: History = "",
     members: Annotated[int, typer.Option(help="Networks, each fitted without another part of the log.")] = 3,
     generators: Annotated[str, typer.Option(help="Networks that propose pages, besides: pointer,parallel.")] = "",
     slots: Annotated[int, typer.Option(help="Rows of the pages that those make.")] = 10,
@@ -41,17 +42,15 @@ def evaluator(
     with refusals(as_json), extra("models"):
         from msgspec.structs import replace
 
-        from slatewise.core.errors import RequestError
         from slatewise.learn.evaluator import TRAINING, fit_evaluator
         from slatewise.learn.generating import Judge
         from slatewise.learn.pages import Pages
         from slatewise.render_evaluator import evaluator_table
 
-        if out.resolve() == log.resolve():
-            raise RequestError("out", "must be another file than the log", str(out))
+        check_out(out, log)
         kinds, judged = _kinds(generators), {"worth": _weights("worth", worth), "cost": _weights("cost", cost)}
         pages = Pages.read(log)
-        inputs = _inputs(pages, numbers, keys, history)
+        inputs = inputs_of(pages, numbers, keys, history)
         training = replace(TRAINING, epochs=epochs, seed=seed)
         found = fit_evaluator(
             pages, click=click, exposed=exposed, inputs=inputs, members=members, training=training, folder=run
@@ -91,12 +90,6 @@ def _weights(where: str, text: str) -> dict[str, float]:
         except ValueError:
             raise RequestError(where, "must be columns and numbers, as bid=1,value=0.5", shown(one)) from None
     return found
-
-
-def _inputs(pages: Pages, numbers: str, keys: str, history: str) -> Inputs:
-    from slatewise.models.inputs import Inputs
-
-    return Inputs.known(pages, numbers=listed(numbers) or None, keys=listed(keys) or None, history=history or None)
 
 
 def _generators(

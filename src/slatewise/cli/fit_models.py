@@ -73,15 +73,17 @@ def rerank(
 
 
 def check_out(out: Path, log: Path) -> None:
-    """Refuse to write over a log.
+    """Refuse to write over a log, or where there can be no file, before anything is learned.
 
     Raises:
-        RequestError: The files are one.
+        RequestError: The files are one, or there is no such folder.
     """
     from slatewise.core.errors import RequestError
 
     if out.resolve() == log.resolve():
         raise RequestError("out", "must be another file than the log", str(out))
+    if out.is_dir() or not out.parent.is_dir():
+        raise RequestError("out", "must be a file in a folder that is there", str(out))
 
 
 def parts_of(log: Path, by: str, seed: int) -> Parts:

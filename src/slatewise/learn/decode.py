@@ -142,7 +142,8 @@ def fit_decode(
         watch: Called after every epoch.
 
     Raises:
-        RequestError: Nothing was ever clicked; no line is of ads; there is no such loss; or what `train` refuses.
+        RequestError: Nothing was ever clicked; no line is of ads; there is no such loss, or can be no such shape; or
+            what `train` refuses.
     """
     parts = pages if isinstance(pages, Parts) else split(pages)
     checked(parts.learned, label)
@@ -155,6 +156,7 @@ def fit_decode(
         raise RequestError("recipe.order", "must be one of " + ", ".join(map(repr, LOSSES)), shown(recipe.order))
     reads, steps, chosen = inputs or known(parts.learned), recipe or Recipe(), training or Training()
     sized = shape or shape_of(parts.learned)
+    _check_shape(sized)
     arrays = [
         arrays_of(
             part,
@@ -203,6 +205,17 @@ def shape_of(pages: Pages, **changes: Any) -> Shape:
     return Shape(slots=longest)._replace(**changes)
 
 
+def _check_shape(shape: Shape) -> None:
+    for name, value in (("slots", shape.slots), ("layers", shape.layers), ("width", shape.width)):
+        if value < 1:
+            raise RequestError(f"shape.{name}", "must be >= 1", shown(value))
+    for name, heads in (("heads", shape.heads), ("crossed", shape.crossed)):
+        if heads and shape.width % heads:
+            raise RequestError("shape.width", f"must be a multiple of `{name}`, {heads}", shown(shape.width))
+    if not shape.bound > 0:
+        raise RequestError("shape.bound", "must be > 0", shown(shape.bound))
+
+
 def learned(
     inputs: Inputs,
     shape: Shape,
@@ -241,6 +254,7 @@ def learned(
             settings=msgspec.structs.replace(
                 training, epochs=phase.epochs, rate=training.rate * phase.rate, seed=training.seed + number
             ),
+            about=msgspec.json.encode([recipe, phase.learns]).decode(),
             folder=None if folder is None else folder / f"phase-{number + 1}",
             watch=watch,
         )

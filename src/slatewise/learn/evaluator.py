@@ -35,9 +35,10 @@ from torch.nn import functional
 import slatewise
 from slatewise.core.artefact import Artefact
 from slatewise.core.columns import Flags, Numbers
-from slatewise.core.errors import RequestError
+from slatewise.core.errors import RequestError, shown
 from slatewise.learn.export import LISTS, check_parity, export, tensors
 from slatewise.learn.pages import Pages
+from slatewise.learn.rerank import known
 from slatewise.learn.shown import READ, parts_of, served
 from slatewise.learn.training import Batch, Padded, Training, train
 from slatewise.models.evaluator import Ensemble, Evaluator
@@ -145,14 +146,19 @@ def fit_evaluator(
         folder: Where what was learned so far is kept, so that an interrupted fit can go on.
 
     Raises:
-        RequestError: The log has no such feedback, no page was shown, or none is left to learn from.
+        RequestError: The log has no such feedback, no page was shown, or there are too few groups to hold one back.
     """
     shown_lists = np.unique(pages.lists[pages.slot > 0])
     if not len(shown_lists):
         raise RequestError("pages.slot", "must be given for pages that were shown", "none")
     pages = pages.take(shown_lists)
+    if members < 1:
+        raise RequestError("members", "must be >= 1", shown(members))
     part = parts_of(pages, None if groups is None else groups[shown_lists], max(members, PARTS), seed=training.seed)
-    read = inputs or Inputs.known(pages)
+    if int(part.max()) < max(members - 1, 1):
+        got = shown(int(part.max()) + 1)
+        raise RequestError("pages.user", "must tell groups of lists apart, one for each member and two at least", got)
+    read = inputs or known(pages)
     arrays = served(read, pages, click=click, exposed=exposed)
     arrays["weight"] = (np.ones(len(pages)) if weight is None else weight[shown_lists]).astype(np.float32)
     networks = Ensemble(

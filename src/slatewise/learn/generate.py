@@ -142,14 +142,15 @@ def fit_pointer(
     example = tensors({name: lists.unseen[name][:2] for name in READ})
     with torch.no_grad():
         encoded = network.eval()(*example.values())
+    following = PointerStep(network).eval()  # else the network goes on as one that learns
     step: dict[str, Tensor] = dict(zip(("keys", "hidden", "cell", "last"), encoded[1:], strict=True))
     graphs = {
         "encode": export(network, example, names=("vectors", "rows", *BEGIN), dynamic=AXES),
-        "step": export(PointerStep(network), step, names=("logits", *NEXT), dynamic={**AXES, "keys": BOTH}),
+        "step": export(following, step, names=("logits", *NEXT), dynamic={**AXES, "keys": BOTH}),
     }
     model = Model.of("pointer", inputs=lists.inputs, graphs=graphs, settings={"slots": lists.slots})
     parity = check_parity(network, model, "encode", example)
-    parity = max(parity, check_parity(PointerStep(network), model, "step", step))
+    parity = max(parity, check_parity(following, model, "step", step))
     return FittedGenerator(model, _report(lists, network, judge, parity), network, lists.slots)
 
 
@@ -196,7 +197,8 @@ def _learn(
         return float(found.mean())
 
     place = None if folder is None else folder / ("labels" if judge is None else "judged")
-    train(network, Padded(lists.seen), loss, judge=judged, settings=training, folder=place)
+    about = "" if judge is None else judge.evaluator.model.digest
+    train(network, Padded(lists.seen), loss, judge=judged, settings=training, about=about, folder=place)
 
 
 def _ndcg(lists: Lists, network: Any) -> Numbers:

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from slatewise.core.columns import Numbers
-from slatewise.core.errors import RequestError, shown
+from slatewise.core.errors import RequestError, did_you_mean, shown
 from slatewise.learn.evaluator import FittedEvaluator
 from slatewise.learn.export import tensors
 from slatewise.learn.pages import Pages
+from slatewise.learn.rerank import known
 from slatewise.learn.shown import READ, parts_of
 from slatewise.learn.training import Batch
 from slatewise.models.inputs import Arrays, Inputs
@@ -67,13 +68,18 @@ class Lists(NamedTuple):
         seed: int,
     ) -> Lists:
         """Lay lists out."""
+        if slots < 1:
+            raise RequestError("slots", "must be >= 1", shown(slots))
         labels = pages.labels(label)
         if (labels < 0).any() or not (labels > 0).any():
             raise RequestError(
                 f"pages.{label}", "must be >= 0, and somewhere more", shown(float(labels.min(initial=0)))
             )
         held = parts_of(pages, groups, PARTS, seed=seed) == 0
-        read = inputs or Inputs.known(pages.take(~held))
+        if held.all() or not pages.padded(labels, int(pages.lengths.max()))[held].any():
+            rule = "must be above 0 somewhere in lists that are held back, and leave others to learn from"
+            raise RequestError(f"pages.{label}", rule, f"{int(held.sum())} lists held of {len(held)}")
+        read = inputs or known(pages.take(~held))
         arrays = read.of_pages(pages)
         length = arrays["mask"].shape[1]
         slots = min(slots, length)
@@ -106,13 +112,17 @@ class Judge:
     cost: Mapping[str, float] = field(default_factory=dict)
 
     def arrays(self, pages: Pages) -> dict[str, NDArray[Any]]:
-        """Return what is looked at of lists."""
+        """Return what is looked at of lists.
+
+        Raises:
+            RequestError: The log has no such column, or misses values of it.
+        """
         read = self.evaluator.model.inputs.of_pages(pages)
         told = {f"judged_{name}": read[name] for name in READ}
         for name, weights in (("worth", self.worth or None), ("cost", self.cost)):
             rows = np.ones(len(pages.slot)) if weights is None else np.zeros(len(pages.slot))
             for column, weight in (weights or {}).items():
-                rows = rows + weight * pages.numbers[column]
+                rows = rows + weight * _whole(pages, name, column)
             told[f"judged_{name}"] = pages.padded(rows, read["mask"].shape[1]).astype(np.float32)
         return told
 
@@ -238,6 +248,16 @@ def _contrast(network: Any, batch: Batch, goal: Tensor, bad: Tensor, usable: Ten
     pairs = there[:, :, None] * there[:, None, :] * (1.0 - torch.eye(there.shape[1], device=goal.device))
     alike = (torch.relu(vectors @ vectors.transpose(1, 2)) * pairs).sum(dim=(1, 2))
     return (loss + APART * alike / pairs.sum(dim=(1, 2)).clamp(min=1.0)).mean()
+
+
+def _whole(pages: Pages, where: str, name: str) -> Numbers:
+    """Return a column that is part of what pages are worth, where none is missing, as when they are made."""
+    if name not in pages.numbers:
+        raise RequestError(where, "must be of columns of the log", shown(name), did_you_mean(name, pages.numbers))
+    missing = int(np.isnan(pages.numbers[name]).sum())
+    if missing:
+        raise RequestError(f"pages.{name}", f"must not be missing to be part of `{where}`", f"{missing} rows without")
+    return pages.numbers[name]
 
 
 def _read(batch: Batch) -> list[Tensor]:
