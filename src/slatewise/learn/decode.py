@@ -3,7 +3,8 @@
 What is expected of a row without context is learned first; then context learns what is left, while all else is held;
 then both go on together, with smaller steps. Context that is of no use is told to be small by a price on amplitudes,
 and bounds are as tight as the log allows. At last chances are made to come true by maps that keep every order, on the
-lists that said when to stop. Cost: that of the network, times epochs.
+lists that said when to stop. Lists that are only to be ranked are for `learn.decode_ranker`. Cost: that of the network,
+times epochs.
 
 References:
     arXiv 2603.04227 (2026), "Constraint-aware generative reranking": two heads, and a loss of the whole page.
@@ -23,11 +24,9 @@ from msgspec import Meta, to_builtins
 import slatewise
 from slatewise.core.artefact import Artefact
 from slatewise.core.errors import RequestError, shown
-from slatewise.evaluate.ranking import ndcg_by_score
 from slatewise.learn.decode_export import served
 from slatewise.learn.decode_lists import arrays_of, checked, is_shown, likelihoods, loss_of
 from slatewise.learn.decode_report import DecodeReport, asked, calibrate, report_of
-from slatewise.learn.losses import LOSSES
 from slatewise.learn.pages import Pages
 from slatewise.learn.rerank import Parts, known, split
 from slatewise.learn.training import Batch, Epoch, Padded, Training, train
@@ -39,7 +38,6 @@ Learns: TypeAlias = Literal["ground", "context", "all"]
 
 CONTEXT = ("blocks.", "last.", "experts.")
 """Weights of context; all others are of what is expected without."""
-CUT = 10
 
 
 @final
@@ -64,8 +62,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         phases: One after the other.
         any_click: Weight of whether anything on a page is clicked, >= 0.
-        ranked: Weight of a loss over the list, >= 0: for lists that are only to be ranked.
-        order: That loss, one of `LOSSES`.
         sparse: How strongly weights of pairs are held at 0, >= 0: in standard errors of a weight that is 0.
         price: Of an amplitude of 1, >= 0; more makes bounds tighter.
         orders: Orders that are drawn of lists of which it is not known how they were shown, >= 1.
@@ -79,8 +75,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Phase(learns="all", rate=0.05),
     )
     any_click: Annotated[float, Meta(ge=0)] = 0.1
-    ranked: Annotated[float, Meta(ge=0)] = 0.0
-    order: str = "lambdarank"
     sparse: Annotated[float, Meta(ge=0)] = 0.3
     price: Annotated[float, Meta(ge=0)] = 0.05
     orders: Annotated[int, Meta(ge=1)] = 4
@@ -152,8 +146,6 @@ def fit_decode(
         raise RequestError(
             "ads", f"must be among the lines of the log, {', '.join(map(str, lines))}", shown(tuple(ads))
         )
-    if recipe is not None and recipe.order not in LOSSES:
-        raise RequestError("recipe.order", "must be one of " + ", ".join(map(repr, LOSSES)), shown(recipe.order))
     reads, steps, chosen = inputs or known(parts.learned), recipe or Recipe(), training or Training()
     sized = shape or shape_of(parts.learned)
     _check_shape(sized)
@@ -250,7 +242,7 @@ def learned(
             network,
             batches,
             _loss(recipe, phase, len(batches)),
-            judge=_judge(recipe, phase, judged),
+            judge=_judge(phase, judged),
             settings=msgspec.structs.replace(
                 training, epochs=phase.epochs, rate=training.rate * phase.rate, seed=training.seed + number
             ),
@@ -269,8 +261,6 @@ def _loss(recipe: Recipe, phase: Phase, lists: int) -> Callable[[Any, Batch], to
         if phase.learns == "ground":
             found = found._replace(click=found.click_ground, leave=found.leave_ground)
         total = loss_of(found, batch, any_click=recipe.any_click)
-        if recipe.ranked > 0:
-            total = total + recipe.ranked * LOSSES[recipe.order](found.click, batch["label"], batch["clicks"] > 0)
         total = total + recipe.sparse / lists**0.5 * network.pairs.weights.abs().sum()
         if phase.learns == "all":
             total = total + recipe.price * (found.click_amplitude + found.leave_amplitude).mean()
@@ -279,19 +269,14 @@ def _loss(recipe: Recipe, phase: Phase, lists: int) -> Callable[[Any, Batch], to
     return lost
 
 
-def _judge(recipe: Recipe, phase: Phase, arrays: Arrays) -> Callable[[Any], float]:
-    """Return what says how good a network is: how likely clicks and leaving are; NDCG@10 for lists to be ranked."""
+def _judge(phase: Phase, arrays: Arrays) -> Callable[[Any], float]:
+    """Return what says how good a network is: how likely clicks and leaving are."""
 
     def judged(network: Any) -> float:
         found, batch = asked(network, arrays)
         if phase.learns == "ground":
             found = found._replace(click=found.click_ground, leave=found.leave_ground)
-        if recipe.ranked == 0:
-            click, leave = likelihoods(found.click, found.leave, batch)
-            return -float(click + leave)
-        scores = torch.where(batch["clicks"] > 0, found.click, torch.nan).double().numpy()
-        truth = batch["label"].double().numpy()
-        telling = truth.any(axis=1)
-        return float(ndcg_by_score(truth[telling], scores[telling], CUT, ties="average", gain="exp2").mean())
+        click, leave = likelihoods(found.click, found.leave, batch)
+        return -float(click + leave)
 
     return judged

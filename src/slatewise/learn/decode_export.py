@@ -4,16 +4,17 @@
 them, without the axis of lists in `prepare`. Both are compared with the network before they leave here.
 
 `ranked` serves lists without ads: slot by slot, the row that is most likely to be clicked below those that were placed.
-Cost: O(n) rows in each of n slots.
+Many lists are asked at once. Cost: O(n) rows in each of k slots.
 """
 
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from slatewise.core.columns import Numbers
@@ -37,6 +38,8 @@ EXTEND = {
     "mask": {0: "masks", 2: "slots", 3: "looked"},
     **{name: {1: "pages", 3: "slots"} for name in ("keys", "values")},
 }
+BLOCK = 16
+"""Lists that are ranked together."""
 
 
 @final
@@ -105,53 +108,80 @@ def served(network: Decoder, inputs: Inputs, arrays: Arrays) -> tuple[Model, flo
 def ranked(model: Model, pages: Pages) -> Numbers:
     """Return (N,) scores, larger for rows that are placed above others of their list.
 
+    Rows are placed in as many slots as the decoder has; the others follow as they would be placed in the last of them.
+
     Args:
         model: A decoder.
         pages: Lists; no row counts as an ad.
     """
-    arrays = model.inputs.of_pages(pages)
     found = np.zeros(len(pages.slot))
-    for place, (start, end) in enumerate(zip(pages.starts, pages.starts[1:], strict=False)):
-        rows = {name: arrays[name][place, : end - start] for name in ("numbers", "keys")}
-        lists = {name: arrays[name][place] for name in ("context", "history")}
-        found[start:end] = _placed(model, {**rows, **lists}, int(end - start))
+    order = np.argsort(pages.lengths, kind="stable")
+    for at in range(0, len(pages), BLOCK):
+        some = order[at : at + BLOCK]
+        arrays = model.inputs.of_pages(pages.take(some))
+        mask = arrays["mask"]
+        rows = (pages.starts[some, None] + np.arange(mask.shape[1]))[mask]
+        found[rows] = _placed(model, arrays)[mask]
     return found
 
 
-def _placed(model: Model, arrays: Arrays, rows: int) -> Numbers:
-    """Return (n,) minus the slots that rows are placed in."""
-    at = Prepared(*runtime.run(model, "prepare", **arrays, is_ad=np.zeros(rows, np.bool_)))  # pyright: ignore
+def _placed(model: Model, arrays: Arrays) -> Numbers:
+    """Return (b, n) minus the places of rows; all rows of a list are asked at once, each below what was placed."""
+    mask, at = arrays["mask"], _prepared(model, arrays)
     slots, layers, each = (int(model.settings[name]) for name in ("slots", "layers", "each"))
     bands = [int(one) for one in str(model.settings["bands"]).split(",") if one]
     windows = np.array([slots] * int(model.settings["heads"]) + bands)
-    keys, values = np.zeros((2, layers, 1, len(windows), 0, each), np.float32)
-    left, order = np.arange(rows), list[int]()
+    lists, rows = np.arange(len(mask)), mask.shape[1]
+    keys, values = np.zeros((2, layers, len(mask), len(windows), 0, each), np.float32)
+    itself = np.broadcast_to(np.eye(rows, dtype=np.bool_), (len(windows), rows, rows))
+    free, stands, logit = mask.copy(), np.full(mask.shape, slots), np.zeros(mask.shape)
+    order = list[NDArray[np.int64]]()
     for slot in range(min(rows, slots)):
-        seen = np.arange(slot + 1) > slot - windows[:, None]
-        mask = np.where(seen, 0.0, -np.inf).astype(np.float32)[None, :, None]
+        seen = (np.arange(slot) > slot - windows[:, None])[:, None].repeat(rows, axis=1)
+        looked = np.where(np.concatenate([seen, itself], axis=2), 0.0, -np.inf).astype(np.float32)
         context, _, new_keys, new_values = runtime.run(
             model,
             "extend",
-            token=np.ascontiguousarray(at.token[left, slot, None]),
+            token=np.ascontiguousarray(at.token[:, :, slot]),
             prefix_keys=keys,
             prefix_values=values,
-            mask=mask,
+            mask=looked[None],
         )
-        logit = at.click[left, slot, 0] + at.click_amplitude[left, slot] * np.tanh(context[:, 0])
+        logit = at.click[:, :, slot, 0] + at.click_amplitude[:, :, slot] * np.tanh(context)
         for table, above in ((at.pair_click, 1), (at.pair_click_2, 2)):
             if slot >= above:
-                logit = logit + table[left, order[-above]]
-        best = int(np.argmax(logit))
-        order.append(int(left[best]))
-        left = np.delete(left, best)
+                logit = logit + table[lists, :, order[-above]]
+        best = np.where(free, logit, -np.inf).argmax(axis=1)
+        order.append(best)
+        stands[lists, best] = np.minimum(stands[lists, best], slot)
+        free[lists, best] = False
         keys, values = (
-            np.concatenate([old, new[:, best : best + 1]], axis=3)
+            np.concatenate([old, new[:, lists, :, best].transpose(1, 0, 2, 3)[..., None, :]], axis=3)
             for old, new in ((keys, new_keys), (values, new_values))
         )
-    order += left.tolist()
-    found = np.empty(rows)
-    found[order] = -np.arange(rows)
+    sequence = np.lexsort((-np.where(mask, logit, -np.inf), stands), axis=1)
+    found = np.empty(mask.shape)
+    np.put_along_axis(found, sequence, -np.arange(rows, dtype=np.float64)[None].repeat(len(mask), axis=0), axis=1)
     return found
+
+
+def _prepared(model: Model, arrays: Arrays) -> Prepared:
+    """Return what `prepare` says of the rows of each list, and 0 where there is no row."""
+    mask = arrays["mask"]
+    parts = list[list[NDArray[Any]]]()
+    for place, there in enumerate(mask.sum(axis=1)):
+        one = {name: arrays[name][place, :there] for name in ("numbers", "keys")}
+        one |= {name: arrays[name][place] for name in ("context", "history")}
+        parts.append(runtime.run(model, "prepare", **one, is_ad=np.zeros(there, np.bool_)))
+    found = []
+    for number, name in enumerate(Prepared._fields):
+        axes = len(PREPARE[name])
+        shape = (mask.shape[1],) * axes + parts[0][number].shape[axes:]
+        array = np.zeros((len(mask), *shape), np.float32)
+        for place, part in enumerate(parts):
+            array[(place, *(slice(there) for there in part[number].shape[:axes]))] = part[number]
+        found.append(array)
+    return Prepared(*found)
 
 
 def _examples(network: Decoder, arrays: Arrays, *, above: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from slatewise.models.decoder_parts import Attention, Block, Ground, Items, Pairs, Shape, states
+from slatewise.models.decoder_parts import Attention, Block, Ground, Items, Listed, Pairs, Shape, states
 from slatewise.models.inputs import Sizes
 from slatewise.models.ple import Experts
 
@@ -106,15 +106,17 @@ class Decoder(nn.Module):
         shape = shape or Shape()
         self.sizes, self.shape = sizes, shape
         width = shape.width
-        self.items = Items(sizes, shape)
+        self.items = Listed(sizes, shape) if shape.embedded else Items(sizes, shape)
         self.place = nn.Parameter(0.1 * torch.randn(shape.slots, width))
         self.cross = Attention(width, shape.crossed) if shape.crossed else None
-        self.ground = Ground(width, sizes.numbers)
+        self.ground = None if shape.embedded else Ground(width, sizes.numbers)
         self.pairs = Pairs(sizes)
         heads, each = shape.heads + len(shape.bands), width // shape.heads
-        self.blocks = nn.ModuleList(Block(width, heads, each, shape.hidden) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(Block(width, heads, each, shape.hidden, shape.dropout) for _ in range(shape.layers))
         self.last = nn.LayerNorm(width)
         self.experts = Experts(width, each=shape.experts)
+        if shape.embedded:
+            self._start()
         self.scale: Tensor
         self.shift: Tensor
         self.register_buffer("scale", torch.ones(2))
@@ -181,6 +183,40 @@ class Decoder(nn.Module):
             grounds[3],
         )
 
+    def alone(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return (b, n) log-odds of a click on each row at the top of a page, without context.
+
+        Args:
+            batch: As for `prepare`.
+        """
+        items, memory, seen = self.items(batch)
+        token = self._placed(items + self.place[0], memory, seen)
+        return self._grounds(token, batch["numbers"], self.shift[:, :1])[0][..., 0]
+
+    def below(self, batch: Mapping[str, Tensor], above: int) -> Tensor:
+        """Return (b, n - p) log-odds of a click on each row that is left, directly below the first p slots of a page.
+
+        Args:
+            batch: As for `prepare`, and page (b, n): all rows, those that stand in the first slots first. No row
+                counts as an ad.
+            above: How many slots there are above, p >= 0 and below the slots of the network.
+        """
+        page = batch["page"]
+        items, memory, seen = self.items(batch)
+        slot = torch.arange(page.shape[1], device=page.device).clamp(max=above)
+        token = self._placed(_at(items, page) + self.place[slot], memory, seen)
+        numbers, left = _at(batch["numbers"], page), slice(above, None)
+        grounds = self._grounds(token[:, left], numbers[:, left], self.shift[:, above : above + 1])
+        click, none = grounds[0][..., 0], batch["is_ad"].gather(1, page)[:, left]
+        taste = _at(self.pairs.taste(batch["numbers"], batch["keys"]), page)
+        for far, part in ((1, 0), (2, 2)):
+            if above >= far:
+                pair = self.pairs(taste[:, left], none, taste[:, above - far, None])
+                click = click + self.scale[0] * pair[..., part]
+        hidden = self._layers(token, *self.nothing, self._alternatives(slot, above))[0]
+        context = self.experts(self.last(hidden[:, left]))[0]
+        return click + grounds[2] * self.bounded(context)
+
     def gates(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the mean entropy of the gates for clicks and for leaving, as `Experts.entropies`."""
         token = self._page(batch)
@@ -215,6 +251,26 @@ class Decoder(nn.Module):
         allowed = torch.stack([(distance >= 0) & (distance < window) for window in windows])
         return torch.where(allowed, 0.0, -math.inf)[None].to(self.place)
 
+    def _alternatives(self, slot: Tensor, above: int) -> Tensor:
+        """Return (1, heads, n, n) what a page may look at of which all slots but the first ones are one and the same.
+
+        Args:
+            slot: (n,) slots from 0.
+            above: Slots that are taken; of the others each sees these and itself.
+        """
+        distance, many = slot[:, None] - slot, len(slot)
+        itself = torch.eye(many, dtype=torch.bool, device=slot.device)
+        windows = (math.inf,) * self.shape.heads + self.shape.bands
+        seen = [((distance >= 0) & (distance < window) & (slot < above)) | itself for window in windows]
+        return torch.where(torch.stack(seen), 0.0, -math.inf)[None].to(self.place)
+
+    def _start(self) -> None:
+        """Begin with slots that are alike and context of 0."""
+        nn.init.zeros_(self.place)
+        for tower in (self.experts.click, self.experts.leave):
+            for weights in [*tower.parameters()][-2:]:
+                nn.init.zeros_(weights)
+
     def _page(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return (b, k, d) tokens of the rows of pages."""
         items, memory, seen = self.items(batch)
@@ -240,7 +296,9 @@ class Decoder(nn.Module):
 
     def _grounds(self, token: Tensor, numbers: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (..., L, S) log-odds of clicks and of leaving, and (..., L) amplitudes of both."""
-        click, leave, width = self.ground(token, numbers)
+        expected = self.items.expected if isinstance(self.items, Listed) else self.ground
+        assert expected is not None
+        click, leave, width = expected(token, numbers)
         bound = 1.0 if math.isinf(self.shape.bound) else self.shape.bound * width.sigmoid()
         width = bound * torch.ones_like(width)
         return (

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from slatewise.models.inputs import Sizes
+from slatewise.models.listwise import PersonalReranker
 
 MOST_ADS, FAR = 3, 6
 """Ads above and slots since the last of them, from which on more make no difference."""
@@ -44,6 +45,9 @@ class Shape(NamedTuple):
         bound: The most that context moves a logit, > 0; infinite for any.
         forgotten: Share of names that count as not known while learning, in [0, 1): names that are learned by heart say
             nothing of lists to come.
+        embedded: For lists that are only to be ranked: what is expected without context is what a `PersonalReranker` of
+            so many numbers for a name says of a row, alike in all slots, with `around` blocks; 0 for pages.
+        dropout: Of that and of context, the share of numbers that is left out while learning, in [0, 1).
     """
 
     slots: int = 12
@@ -58,10 +62,16 @@ class Shape(NamedTuple):
     ranks: int = 0
     bound: float = 1.0
     forgotten: float = 0.5
+    embedded: int = 0
+    dropout: float = 0.0
 
 
 START = -1.0
 """Log-odds of the share of the bound that amplitudes begin with: enough for context to be learned at all."""
+
+
+STAYS = -8.0
+"""Log-odds of leaving a list of which that is not known."""
 
 
 PAIRED = 100
@@ -144,6 +154,36 @@ class Items(nn.Module):
 
 
 @final
+class Listed(nn.Module):
+    """Candidates as a reranker sees them, and clicks as it scores them: alike in all slots; and nobody leaves."""
+
+    def __init__(self, sizes: Sizes, shape: Shape) -> None:
+        super().__init__()
+        self.reranker = PersonalReranker(
+            sizes,
+            width=shape.width,
+            blocks=shape.around,
+            heads=shape.heads,
+            hidden=shape.hidden,
+            embedded=shape.embedded,
+            dropout=shape.dropout,
+            forgotten=shape.forgotten,
+        )
+        self.width = _widths(shape.width)
+
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `Items` returns; there is nothing but candidates to look at."""
+        mask = batch["mask"]
+        items = self.reranker.vectors(*(batch[name] for name in ("numbers", "keys", "context", "history", "mask")))
+        return items, items, torch.where(mask, 0.0, -math.inf)[:, None, None].to(items)
+
+    def expected(self, token: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `Ground` returns."""
+        click = (self.reranker.score(token) + self.reranker.plain(numbers)).expand(*token.shape[:-1], STATES)
+        return click, 0.0 * click + STAYS, self.width(token)
+
+
+@final
 class Ground(nn.Module):
     """What is expected of a row in a slot by state, whatever else stands above; and how far that may be wrong."""
 
@@ -154,9 +194,7 @@ class Ground(nn.Module):
         nn.init.zeros_(self.wide.weight)
         self.hidden = nn.Linear(width, 2 * inner)
         self.click, self.leave = nn.Linear(inner, STATES), nn.Linear(inner, STATES)
-        self.width = nn.Linear(2 * inner, 2)
-        nn.init.zeros_(self.width.weight)
-        nn.init.constant_(self.width.bias, START)
+        self.width = _widths(2 * inner)
 
     def forward(self, token: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return (..., S) log-odds of clicks and of leaving, and (..., 2) log-odds of the share of the bound."""
@@ -204,9 +242,9 @@ class Around(nn.Module):
 class Block(nn.Module):
     """Slots that look at those above, and remember what they looked like."""
 
-    def __init__(self, width: int, heads: int, each: int, hidden: int) -> None:
+    def __init__(self, width: int, heads: int, each: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.heads, self.each = heads, each
+        self.heads, self.each, self.dropout = heads, each, nn.Dropout(dropout)
         self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
         self.all = nn.Linear(width, 3 * heads * each)
         self.out = nn.Linear(heads * each, width)
@@ -220,8 +258,8 @@ class Block(nn.Module):
         scores = torch.cat([query @ keys.transpose(2, 3), query @ key.transpose(2, 3)], dim=-1) * self.each**-0.5
         share = (scores + mask).softmax(dim=-1)
         looked = share[..., :above] @ values + share[..., above:] @ value
-        slots = slots + self.out(looked.transpose(1, 2).flatten(2))
-        return slots + self.feed(self.second(slots)), key, value
+        slots = slots + self.dropout(self.out(looked.transpose(1, 2).flatten(2)))
+        return slots + self.dropout(self.feed(self.second(slots))), key, value
 
 
 def states(is_ad: Tensor) -> Tensor:
@@ -235,6 +273,14 @@ def states(is_ad: Tensor) -> Tensor:
     last = torch.where(ads, slot, -1).cummax(dim=1).values.roll(1, dims=1)
     above = (ads.long().cumsum(dim=1) - ads.long()).clamp(max=MOST_ADS)
     return torch.where(above > 0, 1 + (above - 1) * FAR + (slot - last).clamp(max=FAR) - 1, 0)
+
+
+def _widths(inner: int) -> nn.Linear:
+    """Return what makes log-odds of amplitudes, all alike at first."""
+    widths = nn.Linear(inner, 2)
+    nn.init.zeros_(widths.weight)
+    nn.init.constant_(widths.bias, START)
+    return widths
 
 
 def _embedding(size: int, width: int, spread: float = 0.1) -> nn.Embedding:

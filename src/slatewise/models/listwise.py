@@ -67,10 +67,15 @@ class PersonalReranker(nn.Module):
             history: (b, h) codes.
             mask: (b, l) bool, where there is a row.
         """
+        rows = self.vectors(numbers, keys, context, history, mask)
+        return (self.score(rows) + self.plain(numbers))[:, :, 0].masked_fill(~mask, 0.0)
+
+    def vectors(self, numbers: Tensor, keys: Tensor, context: Tensor, history: Tensor, mask: Tensor) -> Tensor:
+        """Return (b, l, width) what is scored. Arguments are as of `forward`."""
         rows = self.embedded(numbers, keys, context, history) + _placed(self.position, mask, self.places)
         for block in self.blocks:
             rows = block(rows, rows, mask)
-        return (self.score(rows) + self.plain(numbers))[:, :, 0].masked_fill(~mask, 0.0)
+        return rows
 
 
 @final
