@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slatewise.learn.datasets import read
-from slatewise.learn.decode import Phase, Recipe, fit_decode, shape_of
 from slatewise.learn.decode_export import ranked
+from slatewise.learn.decode_ranker import fit_ranker
 from slatewise.learn.evaluator import fit_evaluator
 from slatewise.learn.generate import FittedGenerator, fit_parallel, fit_pointer
 from slatewise.learn.pages import Pages
@@ -187,15 +187,7 @@ def _values(model: Model, arrays: Arrays, order: NDArray[np.int64]) -> NDArray[n
 
 
 def _cgr(data: Data, seed: int) -> NDArray[np.float64]:
-    learned = data.parts.learned
-    recipe = Recipe(
-        phases=(Phase(learns="ground", epochs=5), Phase(learns="context"), Phase(learns="all", epochs=3, rate=0.3)),
-        any_click=0.0, ranked=20.0, orders=1,
-    )  # fmt: skip
-    shape = shape_of(learned, ranks=min(30, int(learned.lengths.max())), around=2)
-    fitted = fit_decode(
-        data.parts, label=data.label, exposed="-", shape=shape, recipe=recipe, training=Training(batch=64, seed=seed)
-    )
+    fitted = fit_ranker(data.parts, label=data.label, training=Training(seed=seed))
     return ranked(fitted.model, data.parts.held)
 
 
