@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from slatewise.cli.fit import Out, fit
-from slatewise.cli.fit_models import History, Keys, Numbers, PagesFile, Run, Seed, Split, check_out, inputs_of, parts_of
+from slatewise.cli.fit_models import (
+    History,
+    Keys,
+    Numbers,
+    PagesFile,
+    Picture,
+    Run,
+    Seed,
+    Split,
+    check_out,
+    inputs_of,
+    learning_in,
+    parts_of,
+)
 from slatewise.cli.shared import AsJson, extra, listed, note, print_json, refusals, show
 
 EXPOSED = "exposed"
@@ -30,16 +43,17 @@ def decode(
     batch: Annotated[int, typer.Option(help="Pages of a step.")] = 128,
     seed: Seed = 0,
     run: Run = None,
+    picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit what is clicked and who leaves, slot by slot, and write settings of compose.decode."""
     with refusals(as_json), extra("models"):
-        from slatewise.learn.decode import fit_decode, shape_of
+        from slatewise.learn.decode import Recipe, fit_decode, shape_of
         from slatewise.learn.training import Training
         from slatewise.render_decode import decode_table
 
         check_out(out, log)
-        parts = parts_of(log, by, seed)
+        parts, draw, recipe = parts_of(log, by, seed), learning_in(picture), Recipe()
         if exposed not in ("", EXPOSED):
             parts.learned.labels(exposed)  # only the usual name may be of a column that the log does not have
         found = fit_decode(
@@ -49,6 +63,7 @@ def decode(
             exposed=exposed,
             inputs=inputs_of(parts.learned, numbers, keys, history),
             shape=shape_of(parts.learned, width=width, hidden=2 * width, bound=bound),
+            recipe=recipe,
             training=Training(rate=rate, batch=batch, seed=seed),
             folder=run,
             watch=lambda epoch: note(f"epoch {epoch.number}: loss {epoch.loss:.4f}, score {epoch.score:.4f}"),
@@ -59,3 +74,5 @@ def decode(
         else:
             show(decode_table(found.report))
         note(f"compose.decode: {out}, {found.model.kind} {found.model.digest[:12]}")
+        names = [phase.learns for phase in recipe.phases]
+        draw([*zip(names, found.epochs, strict=True)], "log-likelihood of a list")

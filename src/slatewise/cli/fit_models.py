@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slatewise.cli.fit import Out, fit
-from slatewise.cli.shared import AsJson, extra, listed, note, print_json, refusals, show
+from slatewise.cli.shared import AsJson, extra, folder_at, listed, note, print_json, refusals, show, write_text
 
 if TYPE_CHECKING:
     from slatewise.learn.pages import Pages
@@ -28,6 +28,7 @@ Seed = Annotated[int, typer.Option(help="Root of every draw.")]
 Run = Annotated[
     Path | None, typer.Option("--run", help="Folder of a run that may be interrupted and goes on from there.")
 ]
+Picture = Annotated[Path | None, typer.Option(help="Folder for a picture of how it was learned, learning.svg.")]
 
 
 @fit.command()
@@ -44,6 +45,7 @@ def rerank(
     epochs: Epochs = 30,
     seed: Seed = 0,
     run: Run = None,
+    picture: Picture = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit a model that reorders lists, and write settings of compose.rerank."""
@@ -53,7 +55,7 @@ def rerank(
         from slatewise.render_ranks import rank_table
 
         check_out(out, log)
-        parts = parts_of(log, by, seed)
+        parts, draw = parts_of(log, by, seed), learning_in(picture)
         found = fit_rerank(
             parts,
             network=network,
@@ -70,6 +72,8 @@ def rerank(
         else:
             show(rank_table(found.report, found.passes))
         note(f"compose.rerank: {out}, {found.model.kind} {found.model.digest[:12]}")
+        if found.history is not None:
+            draw([("", found.history.epochs)], "ndcg@10")
 
 
 def check_out(out: Path, log: Path) -> None:
@@ -105,3 +109,20 @@ def inputs_of(pages: Pages, numbers: str, keys: str, history: str) -> Inputs:
 def watched() -> Callable[[Epoch], None]:
     """Return what tells of epochs, one line each."""
     return lambda epoch: note(f"epoch {epoch.number}: loss {epoch.loss:.4f}, ndcg@10 {epoch.score:.4f}")
+
+
+def learning_in(folder: Path | None) -> Callable[[Sequence[tuple[str, Sequence[Epoch]]], str], None]:
+    """Return what draws phases of learning, each with its name, and what their score is; nothing without a folder."""
+    if folder is None:
+        return lambda phases, score: None
+    with extra("report"):
+        from slatewise.pictures.curves import Curve, picture
+
+    path = folder_at(folder) / "learning.svg"
+
+    def draw(phases: Sequence[tuple[str, Sequence[Epoch]]], score: str) -> None:
+        curves = [Curve(name, [one.loss for one in epochs], [one.score for one in epochs]) for name, epochs in phases]
+        write_text("picture", path, picture(curves, score=score))
+        note(f"picture: {path}")
+
+    return draw
