@@ -5,6 +5,7 @@ Libraries are imported inside the commands, so that `--help` is quick.
 
 from slatewise.cli import (
     datasets,
+    evaluate,
     fit,
     fit_decode,
     fit_evaluator,
@@ -20,6 +21,7 @@ from slatewise.cli.shared import app
 __all__ = [
     "app",
     "datasets",
+    "evaluate",
     "fit",
     "fit_decode",
     "fit_evaluator",

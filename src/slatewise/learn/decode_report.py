@@ -66,8 +66,9 @@ class DecodeReport(msgspec.Struct, frozen=True, kw_only=True):
         leave_amplitude: The same of leaving.
         looseness: Median of U / R before anything is asked of a page, and below a prefix of any length.
         violations: Pages of which U < R, for any prefix.
-        entropies: Mean entropy of the gates for clicks and for leaving, 1 if experts count alike.
-        parity: Largest difference between the network and what is served.
+        entropies: Mean entropy of the gates for clicks and for leaving, 1 if experts count alike; None of what is
+            served, which does not tell.
+        parity: Largest difference between the network and what is served; None of what is served.
     """
 
     lists: int
@@ -81,22 +82,35 @@ class DecodeReport(msgspec.Struct, frozen=True, kw_only=True):
     leave_amplitude: float
     looseness: tuple[float, float]
     violations: int
-    entropies: tuple[float, float]
-    parity: float
+    entropies: tuple[float, float] | None
+    parity: float | None
 
 
 @torch.no_grad()
 def report_of(network: Decoder, arrays: Arrays, *, parity: float) -> DecodeReport:
     """Return how good a network is on some lists."""
-    found, batch = asked(network, arrays)
-    click, leave = likelihoods(found.click, found.leave, batch)
-    click_ground, leave_ground = likelihoods(found.click_ground, found.leave_ground, batch)
-    worth, ceilings = worths(found)
-    loose = (ceilings / worth[:, None]).numpy()
     gates = (
         torch.stack([torch.stack(network.gates(block)) for block in _blocks(arrays)]) if network.shape.experts else None
     )
     entropies = (1.0, 1.0) if gates is None else tuple(gates.mean(dim=0).tolist())
+    return report_on(*asked(network, arrays), entropies=(entropies[0], entropies[1]), parity=parity)
+
+
+def report_on(
+    found: Logits, batch: Batch, *, entropies: tuple[float, float] | None = None, parity: float | None = None
+) -> DecodeReport:
+    """Return how good log-odds are.
+
+    Args:
+        found: What is said of the pages of some lists.
+        batch: These lists.
+        entropies: Of the gates, where there are any.
+        parity: Largest difference between network and what is served.
+    """
+    click, leave = likelihoods(found.click, found.leave, batch)
+    click_ground, leave_ground = likelihoods(found.click_ground, found.leave_ground, batch)
+    worth, ceilings = worths(found)
+    loose = (ceilings / worth[:, None]).numpy()
     return DecodeReport(
         lists=len(found.click),
         click=float(click),
@@ -109,7 +123,7 @@ def report_of(network: Decoder, arrays: Arrays, *, parity: float) -> DecodeRepor
         leave_amplitude=float(found.leave_amplitude.mean()),
         looseness=(float(np.median(loose[:, 0])), float(np.median(loose))),
         violations=int((loose < 1 - 1e-5).any(axis=1).sum()),
-        entropies=(entropies[0], entropies[1]),
+        entropies=entropies,
         parity=parity,
     )
 

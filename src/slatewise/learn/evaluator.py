@@ -36,6 +36,7 @@ import slatewise
 from slatewise.core.artefact import Artefact
 from slatewise.core.columns import Flags, Numbers
 from slatewise.core.errors import RequestError, shown
+from slatewise.learn.evaluator_report import SURE, EvaluatorReport, report_on
 from slatewise.learn.export import LISTS, check_parity, export, tensors
 from slatewise.learn.pages import Pages
 from slatewise.learn.rerank import known
@@ -50,33 +51,9 @@ PARTS = 8
 """Parts of a log, unless there are more members: each member does without one."""
 BLOCK = 2048
 """Lists that are looked at together when nothing is learned."""
-TENTHS = 10
 POWERS = (0.2, 5.0)
 """Of how likely slots are seen: exponents among which the best is looked for."""
-SURE = -1e-6
-"""Largest logarithm of a chance that something is seen."""
 AXES = {**LISTS, "seen": {1: "lists", 2: "rows"}, "click": {1: "lists", 2: "rows"}}
-
-
-class EvaluatorReport(msgspec.Struct, frozen=True):
-    """How good an evaluator is, on lists that its networks did not learn from.
-
-    Attributes:
-        lists: How many there are.
-        log_likelihood: Mean of the natural logarithm of how likely the clicks of a list were, each slot alone; where it
-            is known what was seen, of slots that were.
-        given_above: The same, each slot given what was clicked above.
-        predicted: Per tenth of the lists, those of least value first: mean clicks predicted of a list.
-        realised: Mean clicks that came.
-        parity: Largest difference between the networks and what is served.
-    """
-
-    lists: int
-    log_likelihood: float
-    given_above: float
-    predicted: tuple[float, ...]
-    realised: tuple[float, ...]
-    parity: float
 
 
 class FittedEvaluator(NamedTuple):
@@ -319,26 +296,6 @@ def _blocks(arrays: Arrays) -> Iterator[tuple[list[Tensor], Tensor]]:
 
 def _report(networks: Ensemble, unseen: _Unseen, parity: float) -> EvaluatorReport:
     """Return how good networks are on lists that they have not learned from."""
-    arrays, weight = unseen.arrays, unseen.arrays["weight"].astype(np.float64)
-    there, told, clicked = arrays["mask"], arrays["told"], arrays["label"] > 0
     clicks = expit(unseen.clicks * float(networks.click_scale) + float(networks.click_shift))
     seen = np.exp(unseen.seen * float(networks.seen_power))
-    chances = clicks * seen * there
-
-    def likely(chances: Numbers) -> float:
-        sure = np.clip(chances, -np.expm1(SURE), np.exp(SURE))
-        each = np.log(np.where(clicked, sure, 1 - sure)) * told
-        return float(np.average(each.sum(axis=1), weights=weight))
-
-    value, came = chances.sum(axis=1), (arrays["label"] * there).sum(axis=1)
-    order = np.argsort(value, kind="stable")
-    place = np.floor(TENTHS * (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum())
-    tenths = [order[place == one] for one in range(TENTHS) if (place == one).any()]
-    return EvaluatorReport(
-        lists=len(there),
-        log_likelihood=likely(np.where(np.isnan(arrays["exposed"]), chances, clicks)),
-        given_above=likely(expit(unseen.given)),
-        predicted=tuple(float(np.average(value[tenth], weights=weight[tenth])) for tenth in tenths),
-        realised=tuple(float(np.average(came[tenth], weights=weight[tenth])) for tenth in tenths),
-        parity=parity,
-    )
+    return report_on(unseen.arrays, clicks, clicks * seen, given=expit(unseen.given), parity=parity)

@@ -190,13 +190,11 @@ def fit_rerank(
         built = _built(network, reads, sized, chosen.seed)
         history = _learned(built, parts, reads, loss, label, chosen, folder, watch)
         model, parity = _served(built, network, reads, parts.held, link_of(loss))
-    arrays = reads.of_pages(parts.held)
-    labels, observed = _labels(parts.held, label, arrays)
-    scores = np.where(observed, runtime.scores(model, arrays), np.nan)
+    report, passes = ranks_of(model, parts.held, label=label)
     return Fitted(
         model,
-        rank_report(scores, labels, _users(parts.held)),
-        passes_report(model, arrays, labels),
+        report,
+        passes,
         history,
         parity,
         {
@@ -211,6 +209,20 @@ def fit_rerank(
             "slatewise": slatewise.__version__,
         },
     )
+
+
+def ranks_of(model: Model, pages: Pages, *, label: str = "click") -> tuple[RankReport, Passes]:
+    """Return how good a model's order of some lists is, and what more passes do to them.
+
+    Args:
+        model: What `fit_rerank` returns.
+        pages: Lists that it was not fitted on.
+        label: Feedback that says what is relevant; rows of which that is not known are left out.
+    """
+    arrays = model.inputs.of_pages(pages)
+    labels, observed = _labels(pages, label, arrays)
+    scores = np.where(observed, runtime.scores(model, arrays), np.nan)
+    return rank_report(scores, labels, _users(pages)), passes_report(model, arrays, labels)
 
 
 def known(pages: Pages, **how: Any) -> Inputs:
