@@ -89,3 +89,9 @@ def test_prices_move_and_go_on_from_a_snapshot_as_they_would_have(blended):
         assert [page.item_ids for page in pages] == [page.item_ids for page in kept]
         assert [page.value for page in pages] == [page.value for page in kept]
         assert control.snapshot() == moved.snapshot()
+
+
+def test_the_policy_of_the_tutorial_is_the_one_among_the_examples():
+    tutorial = (EXAMPLES.parent / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    policy = tutorial.partition("```yaml adfeed.yaml\n")[2].partition("```\n")[0]
+    assert policy == (EXAMPLES / "adfeed.yaml").read_text(encoding="utf-8")
