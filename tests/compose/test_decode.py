@@ -312,3 +312,14 @@ def test_requests_that_the_decoder_cannot_answer_are_refused(plain):
         decoded(plain, feed(), slots=7)
     with pytest.raises(RequestError, match=r"candidates.bid\[7\]: must be finite"):
         decoded(plain, feed(bids=(1.0, math.inf)))
+
+
+def test_what_a_page_is_worth_does_not_depend_on_which_organics_the_rules_leave_a_place(random):
+    items, stage = bids(3), Decode(model=random)
+    page = np.array([0, 1, 2, 8, 3, 4, 5, 9], np.int32)
+    pins = [
+        Rule(name=f"pin {at}", group={"item_id": at}, slots=(slot, slot), at_least=1) for at, slot in ((8, 4), (9, 8))
+    ]
+    free, pinned = (Constraints([*stage.hard_rules, *rules], items, 8) for rules in ((), pins))
+    assert stage.select(items, 8, constraints=pinned).rows.tolist() == page.tolist()
+    assert stage.gains(items, page, free) == pytest.approx(stage.gains(items, page, pinned), rel=1e-6)

@@ -20,6 +20,7 @@ from slatewise.learn.pages import Pages
 from slatewise.learn.rerank import known, split
 from slatewise.learn.training import Training
 from slatewise.models.decoder import Decoder, Logits
+from slatewise.models.inputs import Inputs
 from slatewise.models.model import Model
 
 SLOTS, ROWS, ADS = 6, 9, 3
@@ -258,3 +259,17 @@ def test_refusals():
     free = type(found.network)(found.model.inputs.sizes, found.network.shape._replace(bound=float("inf")))
     with pytest.raises(RequestError, match=r"shape.bound: must be finite in what is served, got inf"):
         served(free, found.model.inputs, held(feed(), found))
+
+
+def test_rows_that_no_page_could_hold_are_out_of_sight():
+    """As in serving: of organics, as many as there are slots, and those that were shown; ads all."""
+    pages = Pages.of(
+        request=["r"],
+        lists=[0] * 6,
+        keys={"item": list("abcdef"), "line": ["posts"] * 5 + ["ads"]},
+        numbers={"score": [6.0, 5.0, 4.0, 3.0, 2.0, 1.0]},
+        slot=[1, 2, 0, 0, 3, 0],
+        feedback={"click": [1, 0, np.nan, np.nan, 0, np.nan]},
+    )
+    found = arrays_of(pages, Inputs.known(pages), ads=("ads",), slots=3, label="click", exposed="")
+    assert found["mask"].tolist() == [[True, True, True, False, True, True]]

@@ -316,10 +316,25 @@ class Decode(Selector, frozen=True, kw_only=True):
         reward = self.reward
         engagement, cost = (self._column(candidates, one)[rows] for one in (reward.engagement, reward.cost))
         bid = np.where(is_ad, self._column(candidates, reward.bid)[rows], 0.0)
-        found = prepared(self.model, candidates, request, rows, is_ad)
+        sight = self._in_sight(candidates, rows)
+        places = np.argsort(sight)[np.searchsorted(np.sort(sight), rows)]
+        found = prepared(self.model, candidates, request, sight, self._is_ad(candidates)[sight]).at(places)
         worth = bid + reward.engagement_weight * engagement
         tables = tables_of(found, worth, np.where(is_ad, reward.ad_weight * cost, 0.0))
         return tables, lambda: Prefixes(self.model, found.token)
+
+    def _in_sight(self, candidates: Candidates, rows: Codes) -> Codes:
+        """Return what the network sees of the candidates, as it did in logs: as many organics as slots, and all ads.
+
+        These rows are among it. So what a page is worth depends on the candidates, and not on which of them the rules
+        leave a place.
+        """
+        is_ad, order = self._is_ad(candidates), candidates.descending(candidates.number(self.by))
+        seen = is_ad.copy()
+        seen[rows] = True
+        seen[order[~is_ad[order]][: self._longest]] = True
+        order = order[seen[order]]
+        return np.concatenate([order[~is_ad[order]], order[is_ad[order]]])
 
     def _column(self, candidates: Candidates, column: str | float) -> Numbers:
         """Return a column, 0 where it is missing, or the same number for all rows."""

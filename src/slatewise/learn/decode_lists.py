@@ -71,6 +71,7 @@ def arrays_of(
     found["is_ad"] = pages.padded(np.isin(pages.keys["line"].codes, codes), length).astype(np.bool_)
     if is_shown(pages):
         slot = pages.padded(pages.slot.astype(np.int64), length)
+        found["mask"] = found["mask"] & ~_out_of_sight(found, slot, slots)
         drawn = [_by(np.where(slot > 0, slot, length + 1), slots)]
         there = [np.take_along_axis(slot, drawn[0], 1) > 0]
     else:
@@ -80,6 +81,12 @@ def arrays_of(
     parts = [_observed(page, on, clicked, seen) for page, on in zip(drawn, there, strict=True)]
     once = {name: np.concatenate([array] * len(parts)) for name, array in found.items()}
     return once | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _out_of_sight(arrays: Arrays, slot: NDArray[np.int64], slots: int) -> Flags:
+    """Return (b, n) organics that were not shown, below as many as there are slots: no page would hold them."""
+    organic = arrays["mask"] & ~arrays["is_ad"]
+    return organic & (np.cumsum(organic, axis=1) > slots) & (slot == 0)
 
 
 def loss_of(found: Logits, batch: Batch, *, any_click: float) -> Tensor:

@@ -58,6 +58,11 @@ class Prepared(NamedTuple):
     pair_leave: NDArray[np.float32]
     pair_click_2: NDArray[np.float32]
 
+    def at(self, rows: NDArray[np.integer]) -> Prepared:
+        """Return it of some rows, in the order given."""
+        pairs = np.ix_(rows, rows)
+        return Prepared(*(one[rows] for one in self[:5]), *(one[pairs] for one in self[5:]))
+
 
 def prepared(model: Model, candidates: Candidates, request: Request, rows: Codes, is_ad: Flags) -> Prepared:
     """Return what rows are in each slot.
