@@ -25,7 +25,7 @@ from slatewise.core.artefact import Artefact
 from slatewise.core.constraints import Constraints
 from slatewise.evaluate.adfeed import allowed, optimum, parts, requested, truth
 from slatewise.evaluate.intervals import difference_by_cluster
-from slatewise.learn.adfeed import sample
+from slatewise.learn.adfeed import request_of, sample
 from slatewise.learn.decode import fit_decode
 from slatewise.learn.evaluator import TRAINING, fit_evaluator
 from slatewise.learn.generate import fit_parallel, fit_pointer
@@ -36,21 +36,23 @@ from slatewise.models.model import Model
 
 LOGGED, TAUGHT, FRESH = 16_000, 4_000, 1_000_000
 """Pages of the log, those that generators learn from, and the first request that is in no log."""
+LOGS = (0, 1)
+"""Seeds of logs: what was shown and clicked. Each answers all requests, and figures are means over both."""
 PRICES = np.array([1.0, WORLD.engagement, -WORLD.load_price])
 Way = Callable[[Request, Constraints], NDArray[np.int32]]
 
 
-def models(folder: Path) -> dict[str, Model]:
+def models(folder: Path, seed: int) -> dict[str, Model]:
     """Return what was learned from the log, from where it is kept or anew."""
     pages = None
     found: dict[str, Model] = {}
     for name, fit in (("evaluator", _evaluator), ("decoder", _decoder)):
         kept = [
-            folder / f"feed-{name}-{part}.json"
+            folder / f"feed{seed}-{name}-{part}.json"
             for part in (("judge", "pointer", "parallel") if name == "evaluator" else ("model",))
         ]
         if not all(path.is_file() for path in kept):
-            pages = pages or sample(LOGGED, world=WORLD, stock=STOCK, seed=1)
+            pages = pages or sample(LOGGED, world=WORLD, stock=STOCK, seed=seed)
             folder.mkdir(parents=True, exist_ok=True)
             for path, model in zip(kept, fit(pages), strict=True):
                 plain = {"model": msgspec.to_builtins(model)}
@@ -119,36 +121,36 @@ def ways(found: dict[str, Model]) -> dict[str, Way]:
 
 
 def measured(folder: Path, requests: int) -> dict[str, Any]:
-    """Return each way's pages, by what they are worth."""
-    made = ways(models(folder))
-    rules = [*stage_for(models(folder)["decoder-model"]).hard_rules, APART]
+    """Return each way's pages, by what they are worth: log by log, and in each request by request."""
     legal = {tuple(page) for page in allowed(WORLD).tolist()}
-    told = {name: np.zeros((requests, 7)) for name in (*made, "oracle")}
-    from slatewise.learn.adfeed import request_of
-
-    for at in range(requests):
-        request, asked = request_of(WORLD, STOCK, FRESH + at), requested(WORLD, STOCK, FRESH + at)
-        pages = {"oracle": (optimum(WORLD, asked)[0], 0.0)}
-        for name, way in made.items():
-            bound = Constraints(rules, request.candidates, WORLD.length)
-            if at == 0:
-                way(request, bound)
-            start = time.thread_time()
-            page = way(request, bound)
-            pages[name] = page, 1e3 * (time.thread_time() - start)
-        for name, (page, spent) in pages.items():
-            seen, click = truth(WORLD, asked, page[None])
-            worth = parts(WORLD, asked, page[None])[0]
-            broken = tuple(page.tolist()) not in legal
-            told[name][at] = *worth, (seen * click).sum(), seen.sum(), broken, spent
-    return {name: rows.tolist() for name, rows in told.items()}
+    told: dict[str, list[list[float]]] = {}
+    for seed in LOGS:
+        found = models(folder, seed)
+        made, rules = ways(found), [*stage_for(found["decoder-model"]).hard_rules, APART]
+        for at in range(requests):
+            request, asked = request_of(WORLD, STOCK, FRESH + at), requested(WORLD, STOCK, FRESH + at)
+            pages = {"oracle": (optimum(WORLD, asked)[0], 0.0)}
+            for name, way in made.items():
+                bound = Constraints(rules, request.candidates, WORLD.length)
+                if at == 0:
+                    way(request, bound)
+                start = time.thread_time()
+                page = way(request, bound)
+                pages[name] = page, 1e3 * (time.thread_time() - start)
+            for name, (page, spent) in pages.items():
+                seen, click = truth(WORLD, asked, page[None])
+                worth = parts(WORLD, asked, page[None])[0]
+                broken = tuple(page.tolist()) not in legal
+                row = [*worth, (seen * click).sum(), seen.sum(), broken, spent]
+                told.setdefault(name, []).append([float(one) for one in row])
+    return {name: told[name] for name in (*made, "oracle")}
 
 
 def feed_rows(folder: Path, *, requests: int, fresh: bool) -> list[str]:
     """Return the table of the feed, measured if it is not there or of fewer requests."""
     path = folder / "feed.json"
     told = json.loads(path.read_text()) if path.is_file() else {}
-    if fresh and len(next(iter(told.values()), ())) < requests:
+    if fresh and len(next(iter(told.values()), ())) < len(LOGS) * requests:
         told = measured(folder, requests)
         path.write_text(json.dumps(told))
     return shown({name: np.array(rows) for name, rows in told.items()}) if told else []
@@ -157,7 +159,7 @@ def feed_rows(folder: Path, *, requests: int, fresh: bool) -> list[str]:
 def shown(told: dict[str, NDArray[np.float64]]) -> list[str]:
     """Return the table as Markdown."""
     lines = [
-        f"### the feed with ads, {len(told['oracle']):,} requests",
+        f"### the feed with ads, {len(told['oracle']) // len(LOGS):,} requests, {len(LOGS)} logs",
         "",
         "| way | reward / best | beside propose (GE) | RPM | CTR | engagement | violations | P50 ms | P99 ms |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -165,7 +167,7 @@ def shown(told: dict[str, NDArray[np.float64]]) -> list[str]:
     best, other = told["oracle"][:, :3] @ PRICES, told["propose (GE)"][:, :3] @ PRICES
     for name, rows in told.items():
         worth = rows[:, :3] @ PRICES
-        more = difference_by_cluster(worth, other, np.arange(len(worth)), resamples=999)
+        more = difference_by_cluster(worth, other, np.arange(len(worth)) % (len(worth) // len(LOGS)), resamples=999)
         half = (more.high - more.low) / 2 / other.mean()
         beside = "" if name == "propose (GE)" else f"{more.estimate / other.mean():+.1%} ± {half:.1%}"
         times = "" if name == "oracle" else " | ".join(f"{one:.1f}" for one in np.quantile(rows[:, 6], [0.5, 0.99]))
