@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable
 from functools import cache
@@ -91,7 +92,7 @@ def commit() -> str:
 def kept() -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Return the cells that there are, by set and method."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for path in sorted(CELLS.glob("*.json")):
+    for path in sorted(CELLS.glob("*-[0-9].json")):
         cell = json.loads(path.read_text())
         found.setdefault((cell["set"], cell["method"]), []).append(cell)
     return found
@@ -107,7 +108,9 @@ def with_interval(cells: list[dict[str, Any]], figure: str) -> str:
 
 
 def beside(cells: list[dict[str, Any]], other: list[dict[str, Any]]) -> str:
-    """Return the difference in NDCG@10, list by list, means of seeds on both sides."""
+    """Return the difference in NDCG@10, list by list, means of the seeds that both sides have."""
+    common = {cell["seed"] for cell in cells} & {cell["seed"] for cell in other}
+    cells, other = ([cell for cell in some if cell["seed"] in common] for some in (cells, other))
     ours, theirs = (np.mean([column(cell, "ndcg@10") for cell in some], axis=0) for some in (cells, other))
     there = ~np.isnan(ours)
     users = np.array(cells[0]["user"], object)[there]
@@ -146,7 +149,7 @@ def write(extra: Callable[[], list[str]]) -> None:
             lines += [*rows_of(name, found), ""]
     lines += extra()
     commits = sorted({cell["commit"] for cells in found.values() for cell in cells})
-    lines.append(f"Command: `make table`; commits of the cells: {', '.join(commits)}.")
+    lines += ["Command: `make table`; commits of the cells:", *textwrap.wrap(", ".join(commits) + ".", 120)]
     text = RESULTS.read_text()
     before, rest = text.split(BEGIN)
     RESULTS.write_text(before + BEGIN + "\n" + "\n".join(lines) + "\n" + END + rest.split(END)[1])

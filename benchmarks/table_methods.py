@@ -30,7 +30,7 @@ from slatewise.models.model import Model
 
 os.environ.setdefault("SLATEWISE_DATA", str(Path(__file__).parent.parent.parent / "shared" / "data"))
 KEPT = Path(__file__).parent.parent / "out" / "table"
-MOST = 3_000
+MOST = 6_000
 """Lists that are learned from, at most: two cores have an hour."""
 
 
@@ -74,7 +74,7 @@ def _parts(name: str, label: str, *, by: str, most: int = MOST) -> Data:
 
 
 SETS: dict[str, Callable[[], Data]] = {
-    "ml1m": lambda: _parts("ml1m", "rated", by="part"),
+    "ml1m": lambda: _parts("ml1m", "rated", by="part", most=3_000),
     "ml100k": lambda: _parts("ml100k", "liked", by="part"),
     "ml100k by user": lambda: _parts("ml100k", "liked", by="user"),
     "ltr": lambda: _parts("ltr", "label", by="part"),
