@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from slatewise import RequestError
-from slatewise.learn.training import CHECKPOINT, LOG, Padded, Training, train
+from slatewise.learn.training import CHECKPOINT, LOG, Padded, Training, seeded, train
 
 QUICK = Training(rate=0.05, batch=24, epochs=6, patience=6, device="cpu")
 BOARD = importlib.util.find_spec("tensorboard") is not None
@@ -217,3 +217,14 @@ def test_arrays_of_different_lengths_are_refused():
 def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(RequestError, match=r"training.device: must be there, got 'cuda'; take 'auto' or 'cpu'"):
         trained(Training(device="cuda"))
+
+
+def test_first_weights_are_those_of_a_seed_and_other_draws_stay_as_they_were():
+    torch.manual_seed(5)
+    wanted = torch.rand(3).tolist()
+    torch.manual_seed(5)
+    with seeded(1):
+        first = torch.rand(3).tolist()
+    assert torch.rand(3).tolist() == wanted
+    with seeded(1):
+        assert torch.rand(3).tolist() == first != wanted

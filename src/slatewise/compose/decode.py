@@ -225,7 +225,7 @@ class Decode(Selector, frozen=True, kw_only=True):
         if not len(rows):
             return np.zeros(0)
         seen, page, is_ad = self._seen(candidates, rows, constraints)
-        tables, network = self._asked(candidates, request or Request(candidates=candidates), seen, is_ad)
+        tables, network = self._asked(candidates, request or Request(candidates=candidates), seen)
         return gains(page, is_ad, tables, network)
 
     def judged(
@@ -239,7 +239,7 @@ class Decode(Selector, frozen=True, kw_only=True):
         if not k:
             return None
         seen, page, is_ad = self._seen(candidates, rows, constraints)
-        tables, network = self._asked(candidates, request, seen, is_ad)
+        tables, network = self._asked(candidates, request, seen)
         own, items = gains(page, is_ad, tables, network), candidates.items[seen].tolist()
         worth = np.empty((k, len(candidates)))
         for slot in range(k):
@@ -277,8 +277,7 @@ class Decode(Selector, frozen=True, kw_only=True):
             seen = np.concatenate([rows[~is_ad[rows]], np.flatnonzero(is_ad)]).astype(np.int32)
         else:
             seen = laid.rows
-        place = np.argsort(seen)
-        return seen, place[np.searchsorted(seen[place], rows)].astype(np.int32), is_ad[seen]
+        return seen, _places(rows, seen), is_ad[seen]
 
     def _laid_out(self, candidates: Candidates, constraints: Constraints) -> tuple[Laid | None, Solution]:
         """Return the pages, and the page of which they have to have the length; it is served if there are none."""
@@ -305,32 +304,28 @@ class Decode(Selector, frozen=True, kw_only=True):
         return laid, instead
 
     def _insertions(self, candidates: Candidates, request: Request, laid: Laid) -> Insertions:
-        tables, network = self._asked(candidates, request, laid.rows, laid.is_ad)
+        tables, network = self._asked(candidates, request, laid.rows)
         tokens = int(self.deadline_ms * TOKENS_PER_MS)
         return Insertions(laid.patterns, tables, network, laid.slots, tokens)
 
-    def _asked(
-        self, candidates: Candidates, request: Request, rows: Codes, is_ad: Flags
-    ) -> tuple[Tables, Callable[[], Network]]:
+    def _asked(self, candidates: Candidates, request: Request, rows: Codes) -> tuple[Tables, Callable[[], Network]]:
         """Return what rows are in each slot, and what makes a network that was asked nothing yet."""
-        reward = self.reward
+        reward, is_ad = self.reward, self._is_ad(candidates)
         engagement, cost = (self._column(candidates, one)[rows] for one in (reward.engagement, reward.cost))
-        bid = np.where(is_ad, self._column(candidates, reward.bid)[rows], 0.0)
-        sight = self._in_sight(candidates, rows)
-        places = np.argsort(sight)[np.searchsorted(np.sort(sight), rows)]
-        found = prepared(self.model, candidates, request, sight, self._is_ad(candidates)[sight]).at(places)
+        bid = np.where(is_ad[rows], self._column(candidates, reward.bid)[rows], 0.0)
+        sight = self._in_sight(candidates, rows, is_ad)
+        found = prepared(self.model, candidates, request, sight, is_ad[sight]).at(_places(rows, sight))
         worth = bid + reward.engagement_weight * engagement
-        tables = tables_of(found, worth, np.where(is_ad, reward.ad_weight * cost, 0.0))
+        tables = tables_of(found, worth, np.where(is_ad[rows], reward.ad_weight * cost, 0.0))
         return tables, lambda: Prefixes(self.model, found.token)
 
-    def _in_sight(self, candidates: Candidates, rows: Codes) -> Codes:
+    def _in_sight(self, candidates: Candidates, rows: Codes, is_ad: Flags) -> Codes:
         """Return what the network sees of the candidates, as it did in logs: as many organics as slots, and all ads.
 
         These rows are among it. So what a page is worth depends on the candidates, and not on which of them the rules
         leave a place.
         """
-        is_ad, order = self._is_ad(candidates), candidates.descending(candidates.number(self.by))
-        seen = is_ad.copy()
+        order, seen = candidates.descending(candidates.number(self.by)), is_ad.copy()
         seen[rows] = True
         seen[order[~is_ad[order]][: self._longest]] = True
         order = order[seen[order]]
@@ -346,3 +341,9 @@ class Decode(Selector, frozen=True, kw_only=True):
             where = f"candidates.{column}[{wrong[0]}]"
             raise RequestError(where, "must be finite to be part of a reward", str(float(values[wrong[0]])))
         return np.where(np.isnan(values), 0.0, values)
+
+
+def _places(rows: Codes, among: Codes) -> Codes:
+    """Return where rows stand among others."""
+    order = np.argsort(among)
+    return order[np.searchsorted(among, rows, sorter=order)].astype(np.int32)

@@ -3,9 +3,9 @@
 | kind | pages | steps |
 |---|---|---|
 | `beam` | `width` | exposure * utility, added up |
-| `draw` | `pages` | utility with noise: those of large utility often |
+| `draw` | `number` | utility with noise: those of large utility often |
 | `vary` | one for each strength | utility, less for rows like those above |
-| `pointer` | `width`, and `pages` drawn | a network that knows what stands above |
+| `pointer` | `width`, and `number` drawn | a network that knows what stands above |
 | `parallel` | one for each strength | a network that scores all slots at once, less for rows like those above |
 
 Each looks only at rows that may come next under the rules (`methods.propose`). What is drawn depends on the request

@@ -21,7 +21,6 @@ import msgspec
 import torch
 from msgspec import Meta, to_builtins
 
-import slatewise
 from slatewise.core.artefact import Artefact
 from slatewise.core.errors import RequestError, shown
 from slatewise.learn.decode_export import served
@@ -29,7 +28,7 @@ from slatewise.learn.decode_lists import arrays_of, checked, is_shown, likelihoo
 from slatewise.learn.decode_report import DecodeReport, asked, calibrate, report_of
 from slatewise.learn.pages import Pages
 from slatewise.learn.rerank import Parts, known, split
-from slatewise.learn.training import Batch, Epoch, Padded, Training, train
+from slatewise.learn.training import Batch, Epoch, Padded, Training, seeded, train
 from slatewise.models.decoder import Decoder, Shape
 from slatewise.models.inputs import Arrays, Inputs
 from slatewise.models.model import Model
@@ -136,8 +135,7 @@ def fit_decode(
         watch: Called after every epoch.
 
     Raises:
-        RequestError: Nothing was ever clicked; no line is of ads; there is no such loss, or can be no such shape; or
-            what `train` refuses.
+        RequestError: Nothing was ever clicked; no line is of ads; there can be no such shape; or what `train` refuses.
     """
     parts = pages if isinstance(pages, Parts) else split(pages)
     checked(parts.learned, label)
@@ -172,17 +170,14 @@ def fit_decode(
         report_of(network, arrays[2], parity=parity),
         network,
         epochs,
-        {
-            "pages": {name: part.digest for name, part in parts._asdict().items()},
-            "lists": {name: len(part) for name, part in parts._asdict().items()},
-            "ads": list(ads),
-            "label": label,
-            "exposed": exposed,
-            "shape": sized._asdict(),
-            "recipe": to_builtins(steps),
-            "training": to_builtins(chosen),
-            "slatewise": slatewise.__version__,
-        },
+        parts.provenance(
+            ads=list(ads),
+            label=label,
+            exposed=exposed,
+            shape=sized._asdict(),
+            recipe=to_builtins(steps),
+            training=to_builtins(chosen),
+        ),
     )
 
 
@@ -231,8 +226,7 @@ def learned(
         folder: Where runs are kept that may be interrupted.
         watch: Called after every epoch.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(training.seed)
+    with seeded(training.seed):
         network = Decoder(inputs.sizes, shape)
     batches, told = Padded(arrays), list[tuple[Epoch, ...]]()
     for number, phase in enumerate(recipe.phases):
@@ -255,6 +249,7 @@ def learned(
 
 
 def _loss(recipe: Recipe, phase: Phase, lists: int) -> Callable[[Any, Batch], torch.Tensor]:
+    """Return what a phase learns by: the loss of pages, and what weights of pairs and amplitudes cost."""
 
     def lost(network: Any, batch: Batch) -> torch.Tensor:
         found = network(batch)

@@ -26,10 +26,7 @@ import torch
 from msgspec import to_builtins
 from torch import Tensor
 
-import slatewise
-from slatewise.core.columns import Flags, Numbers
 from slatewise.core.errors import RequestError, shown
-from slatewise.evaluate.ranking import ndcg_by_score
 from slatewise.learn.checkpoint import copied
 from slatewise.learn.decode import FittedDecoder
 from slatewise.learn.decode_export import served
@@ -37,17 +34,14 @@ from slatewise.learn.decode_lists import arrays_of, checked
 from slatewise.learn.decode_report import calibrate, report_of
 from slatewise.learn.losses import lambdarank
 from slatewise.learn.pages import Pages
+from slatewise.learn.rank_lists import CUT, RankLists
 from slatewise.learn.rerank import Parts, known, split
-from slatewise.learn.training import Batch, Epoch, Judge, Loss, Padded, Training, train
+from slatewise.learn.training import Batch, Epoch, Judge, Loss, Training, seeded, train
 from slatewise.models.decoder import Decoder, Shape
-from slatewise.models.inputs import Arrays, Inputs
+from slatewise.models.inputs import Inputs
 
 EPOCHS = 4
 """Times that context sees all lists, at most."""
-CUT = 10
-"""Slots that it is judged by, and those of its pages: rows below stand as they would in the last."""
-BLOCK = 256
-"""Lists that are scored together."""
 ABOVE = ("blocks.", "last.", "experts.", "pairs.", "items.width.")
 """Weights of what rows above do."""
 SURE = 2.0
@@ -85,15 +79,9 @@ def fit_ranker(
     reads, chosen, sized = inputs or known(parts.learned), training or Training(), shape or ranker_shape(parts.learned)
     if sized.embedded < 1:
         raise RequestError("shape.embedded", "must be >= 1 in what ranks", shown(sized.embedded), "take `ranker_shape`")
-    arrays, labels, observed = _lists(parts.learned, reads, label)
-    telling = (labels * observed).any(axis=1)
-    batches = Padded(
-        {name: array[telling] for name, array in arrays.items()}
-        | {"label": labels[telling].astype(np.float32), "observed": observed[telling]}
-    )
-    judge = _judge(*_lists(parts.judged, reads, label))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(chosen.seed)
+    batches = _lists(parts.learned, reads, label).batches(label)
+    judge = _lists(parts.judged, reads, label).ndcg
+    with seeded(chosen.seed):
         network = Decoder(reads.sizes, sized)
 
     def fit(part: str, loss: Loss, score: Judge, settings: Training) -> tuple[Epoch, ...]:
@@ -125,15 +113,12 @@ def fit_ranker(
         report_of(network, drawn[1], parity=parity),
         network,
         tuple(told),
-        {
-            "pages": {name: part.digest for name, part in parts._asdict().items()},
-            "lists": {name: len(part) for name, part in parts._asdict().items()},
-            "label": label,
-            "shape": sized._asdict(),
-            "training": to_builtins(chosen),
-            "context": {"gain": gain, "error": error},
-            "slatewise": slatewise.__version__,
-        },
+        parts.provenance(
+            label=label,
+            shape=sized._asdict(),
+            training=to_builtins(chosen),
+            context={"gain": gain, "error": error},
+        ),
     )
 
 
@@ -148,13 +133,10 @@ def ranker_shape(pages: Pages, **changes: Any) -> Shape:
     return Shape(slots=slots, around=2, heads=2, crossed=0, embedded=8, dropout=0.1)._replace(**changes)
 
 
-def _lists(pages: Pages, reads: Inputs, label: str) -> tuple[Arrays, Numbers, Flags]:
-    """Return lists as the network takes them, and (b, n) how relevant rows are, and of which that is known."""
-    arrays = reads.of_pages(pages)
-    mask = arrays["mask"]
-    arrays["is_ad"] = np.zeros(mask.shape, np.bool_)
-    observed = pages.padded(~np.isnan(pages.feedback.get(label, pages.labels(label))), mask.shape[1]).astype(np.bool_)
-    return arrays, pages.padded(pages.labels(label), mask.shape[1]), observed & mask
+def _lists(pages: Pages, reads: Inputs, label: str) -> RankLists:
+    """Return lists as the network takes them: none of their rows is an ad."""
+    found = RankLists.of(pages, reads, label)
+    return found._replace(arrays={**found.arrays, "is_ad": np.zeros(found.labels.shape, np.bool_)})
 
 
 def _lost_alone(network: Any, batch: Batch) -> Tensor:
@@ -170,23 +152,6 @@ def _lost_below(network: Any, batch: Batch) -> Tensor:
     page = _order(alone + noise, batch["mask"])
     label, observed = (batch[name].gather(1, page)[:, above:] for name in ("label", "observed"))
     return lambdarank(network.below({**batch, "page": page}, above), label, observed)
-
-
-def _judge(
-    arrays: Arrays, labels: Numbers, observed: Flags
-) -> Callable[[Any, Callable[[Any, Batch], Tensor]], Numbers]:
-    """Return what finds the NDCG of each list that has a relevant row, by scores of a network."""
-
-    def judged(network: Any, scores_of: Callable[[Any, Batch], Tensor]) -> Numbers:
-        device, found = network.place.device, list[Tensor]()
-        for at in range(0, len(labels), BLOCK):
-            batch = {name: torch.from_numpy(array[at : at + BLOCK]).to(device) for name, array in arrays.items()}
-            found.append(scores_of(network, batch))
-        scores = np.where(observed, torch.cat(found).cpu().numpy().astype(np.float64), np.nan)
-        found = ndcg_by_score(labels, scores, CUT, ties="average", gain="exp2")
-        return found[~np.isnan(found)]
-
-    return judged
 
 
 def _placed(network: Decoder, batch: Batch) -> Tensor:

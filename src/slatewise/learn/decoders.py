@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from slatewise.kernels.insertion import FAR, MANY
 from slatewise.learn.decode_export import ARGUMENTS, EXTEND, PREPARE, served
 from slatewise.learn.export import export
+from slatewise.learn.training import seeded
 from slatewise.models.decoder import Decoder, Prepared
 from slatewise.models.decoder_parts import Shape
 from slatewise.models.inputs import LONGEST_HISTORY, Inputs
@@ -76,8 +77,7 @@ def untrained(
         leave: Added to all log-odds of leaving.
     """
     shape = shape or Shape()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = Decoder(inputs.sizes, shape).eval()
         for weight in network.parameters():
             if weight.dim() > 1 and not weight.any():

@@ -38,10 +38,11 @@ from slatewise.core.columns import Flags, Numbers
 from slatewise.core.errors import RequestError, shown
 from slatewise.learn.evaluator_report import SURE, EvaluatorReport, report_on
 from slatewise.learn.export import LISTS, check_parity, export, tensors
+from slatewise.learn.losses import log_not
 from slatewise.learn.pages import Pages
 from slatewise.learn.rerank import known
 from slatewise.learn.shown import READ, parts_of, served
-from slatewise.learn.training import Batch, Padded, Training, train
+from slatewise.learn.training import Batch, Padded, Training, seeded, train
 from slatewise.models.evaluator import Ensemble, Evaluator
 from slatewise.models.inputs import Arrays, Inputs, Number
 from slatewise.models.model import Model
@@ -217,8 +218,7 @@ def _learned(
     """Return a network that has learned from the lists that are not held."""
     seen, unseen = (Padded({name: array[some] for name, array in arrays.items()}) for some in (~held, held))
     seed = training.seed + member
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = Evaluator(inputs.sizes, width=width, blocks=blocks)
 
     def judged(network: Any) -> float:
@@ -240,10 +240,10 @@ def _loss(network: Any, batch: Batch) -> Tensor:
     seen = network.seen(read).clamp(max=SURE)
     likely = functional.logsigmoid(network.clicks(read)) + torch.where(exposed.isnan(), seen, 0.0)
     likely = likely.clamp(max=SURE)
-    loss = -told * torch.where(label > 0, likely, torch.log(-torch.expm1(likely)))
+    loss = -told * torch.where(label > 0, likely, log_not(likely))
     given = network.given(read, label * told)
     loss = loss + told * functional.binary_cross_entropy_with_logits(given, label, reduction="none")
-    unlikely = torch.where(exposed > 0, -seen, -torch.log(-torch.expm1(seen)))
+    unlikely = -torch.where(exposed > 0, seen, log_not(seen))
     loss = loss + torch.where(batch["mask"] & ~exposed.isnan(), unlikely, 0.0)
     return (loss.sum(dim=1) * batch["weight"]).sum() / batch["weight"].sum()
 

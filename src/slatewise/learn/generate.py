@@ -44,7 +44,7 @@ from slatewise.learn.generating import (
 )
 from slatewise.learn.pages import Pages
 from slatewise.learn.shown import READ
-from slatewise.learn.training import Batch, Loss, Padded, Training, train
+from slatewise.learn.training import Batch, Loss, Padded, Training, seeded, train
 from slatewise.models.inputs import Inputs
 from slatewise.models.model import Model
 from slatewise.models.parallel import ParallelNetwork
@@ -133,8 +133,7 @@ def fit_pointer(
         RequestError: The log has no such feedback, or it is negative, or never more than 0.
     """
     lists = Lists.of(pages, label, slots, judge, inputs, groups, training.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(training.seed)
+    with seeded(training.seed):
         network = PointerNetwork(lists.inputs.sizes, width=width)
     _learn(lists, network, pointed, training, folder)
     if judge is not None:
@@ -168,8 +167,7 @@ def fit_parallel(
 ) -> FittedGenerator:
     """Return a network that scores all slots at once; arguments as of `fit_pointer`."""
     lists = Lists.of(pages, label, slots, judge, inputs, groups, training.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(training.seed)
+    with seeded(training.seed):
         network = ParallelNetwork(lists.inputs.sizes, lists.slots, width=width)
     _learn(lists, network, matched, training, folder)
     if judge is not None:

@@ -20,6 +20,7 @@ from slatewise.core.columns import Numbers
 from slatewise.core.errors import RequestError, did_you_mean, shown
 from slatewise.learn.evaluator import FittedEvaluator
 from slatewise.learn.export import tensors
+from slatewise.learn.losses import log_not, reinforce
 from slatewise.learn.pages import Pages
 from slatewise.learn.rerank import known
 from slatewise.learn.shown import READ, parts_of
@@ -165,15 +166,14 @@ def rewarded(judge: Judge, slots: int) -> Callable[[nn.Module, Batch], Tensor]:
         total, likely = [], []
         for _ in range(DRAWN):
             with torch.no_grad():
-                noise = -torch.log(-torch.log(torch.rand(len(mask), slots, mask.shape[1], device=mask.device) + 1e-20))
+                noise = _gumbel(len(mask), slots, mask.shape[1], device=mask.device)
                 paths = network.walked(encoded, mask, slots, noise)
             told = network.followed(encoded, mask, paths).gather(2, paths[:, :, None])[:, :, 0]
             likely.append((told * mask.gather(1, paths)).sum(dim=1))
             total.append(judge.values(batch, paths))
-        rewards = torch.stack(total)
-        spread = rewards.std(dim=0, keepdim=True) + 1e-3 * rewards.abs().mean() + 1e-9
-        gain = (rewards - rewards.mean(dim=0, keepdim=True)) / spread * (DRAWN / (DRAWN - 1))
-        return -(gain * torch.stack(likely)).mean()
+        rewards = torch.stack(total, dim=1)
+        spread = rewards.std(dim=1, keepdim=True) + 1e-3 * rewards.abs().mean() + 1e-9
+        return reinforce(torch.stack(likely, dim=1), rewards / spread)
 
     return loss
 
@@ -197,7 +197,7 @@ def contrasted(judge: Judge, slots: int) -> Callable[[nn.Module, Batch], Tensor]
         mask = batch["mask"]
         drawn, worth = [], []
         for _ in range(DRAWN):
-            noise = -torch.log(-torch.log(torch.rand(mask.shape, device=mask.device) + 1e-20))
+            noise = _gumbel(*mask.shape, device=mask.device)
             order = (batch["score"] + NOISE * noise).masked_fill(~mask, UNSEEN).argsort(dim=1, descending=True)
             drawn.append(order[:, :slots])
             worth.append(judge.values(batch, drawn[-1]))
@@ -241,9 +241,8 @@ def _contrast(network: Any, batch: Batch, goal: Tensor, bad: Tensor, usable: Ten
     logits, vectors = network(*_read(batch))
     told = torch.log_softmax(logits, dim=2)
     discount = torch.tensor([_discount(slot) for slot in range(goal.shape[1])], device=goal.device)
-    likely = told.gather(2, bad[:, :, None])[:, :, 0].clamp(max=-1e-6)
-    unlikely = -torch.log(-torch.expm1(likely)) * usable
-    loss = ((unlikely - (goal * told).sum(dim=2)) * discount).sum(dim=1)
+    against = log_not(told.gather(2, bad[:, :, None])[:, :, 0]) * usable
+    loss = -((against + (goal * told).sum(dim=2)) * discount).sum(dim=1)
     there = batch["mask"].float()
     pairs = there[:, :, None] * there[:, None, :] * (1.0 - torch.eye(there.shape[1], device=goal.device))
     alike = (torch.relu(vectors @ vectors.transpose(1, 2)) * pairs).sum(dim=(1, 2))
@@ -258,6 +257,11 @@ def _whole(pages: Pages, where: str, name: str) -> Numbers:
     if missing:
         raise RequestError(f"pages.{name}", f"must not be missing to be part of `{where}`", f"{missing} rows without")
     return pages.numbers[name]
+
+
+def _gumbel(*shape: int, device: torch.device) -> Tensor:
+    """Return noise by which the largest log-odds are a draw by their chances."""
+    return -torch.log(-torch.log(torch.rand(shape, device=device) + 1e-20))
 
 
 def _read(batch: Batch) -> list[Tensor]:

@@ -25,6 +25,7 @@ from torch import Tensor
 from slatewise.core.columns import Numbers
 from slatewise.learn.landscape_bins import Bins
 from slatewise.learn.landscape_rows import Features, Rows
+from slatewise.learn.training import seeded
 from slatewise.models.dlf import RecurrentLandscape, outcome_loss, price_loss
 
 BLOCK = 1024
@@ -107,8 +108,7 @@ def fit(rows: Rows, *, settings: Settings | None = None, seed: int = 0) -> Recur
     chosen = settings or Settings()
     bins = Bins.of(rows.limit, width=chosen.width)
     batch = _batch(rows, bins)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = RecurrentLandscape(rows.features.shape[1], bins.size, embedded=chosen.embedded, hidden=chosen.hidden)
         order = torch.randperm(len(rows.low))
         apart = round(len(order) * chosen.apart)

@@ -49,6 +49,9 @@ from slatewise.models.softsort import (
     transport_sort,
 )
 
+SURE = -1e-6
+"""Largest logarithm of a chance of which the opposite is looked at."""
+
 
 def bce(scores: Tensor, labels: Tensor, mask: Tensor, *, weights: Tensor | None = None) -> Tensor:
     """Return the cross-entropy of labels from 0 to 1; weights are (b, n), such as inverse propensities."""
@@ -247,10 +250,17 @@ def unlikelihood(log_chances: Tensor, good: Tensor, mask: Tensor) -> Tensor:
         mask: (b, k) slots that there are.
     """
     log_chances = log_chances.masked_fill(~mask, -1.0)
-    # 1 - p is 0 where p is 1, within rounding
-    against = torch.log(-torch.expm1(log_chances.clamp(max=-1e-6)))
     share = good[:, None]
-    return -((share * log_chances + (1 - share) * against) * mask).sum(dim=1).mean()
+    return -((share * log_chances + (1 - share) * log_not(log_chances)) * mask).sum(dim=1).mean()
+
+
+def log_not(log_chances: Tensor) -> Tensor:
+    """Return log(1 - p) of log p; p that is 1 within rounding counts as a little less.
+
+    >>> torch.exp(log_not(torch.tensor([0.25]).log())).tolist()
+    [0.75]
+    """
+    return torch.log(-torch.expm1(log_chances.clamp(max=SURE)))
 
 
 def _there(scores: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,25 +19,23 @@ from typing import Annotated, Any, NamedTuple, final
 
 import msgspec
 import numpy as np
-import torch
 from msgspec import Meta, to_builtins
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import slatewise
 from slatewise.core.artefact import Artefact
-from slatewise.core.columns import Flags, Numbers
 from slatewise.core.errors import RequestError, shown
-from slatewise.evaluate.ranking import ndcg_by_score
 from slatewise.learn.export import agreed, check_parity, export, tensors
 from slatewise.learn.losses import LOSSES
 from slatewise.learn.pages import Pages
+from slatewise.learn.rank_lists import BLOCK, RankLists
 from slatewise.learn.rank_passes import Passes, passes_report
 from slatewise.learn.rank_report import RankReport, rank_report
-from slatewise.learn.training import Batch, Epoch, History, Padded, Training, train
+from slatewise.learn.training import Batch, Epoch, History, Training, seeded, train
 from slatewise.methods.reorder import Link
 from slatewise.models import runtime
-from slatewise.models.inputs import Arrays, Inputs
+from slatewise.models.inputs import Inputs
 from slatewise.models.listwise import PersonalReranker, SetTransformer
 from slatewise.models.model import Model
 
@@ -45,10 +43,6 @@ NETWORKS = ("prm", "set_transformer", "lambdamart")
 PART, NAMES = "part", ("train", "valid", "test")
 """Feature of lists that says what they are for, and what it says."""
 ARGUMENTS = ("numbers", "keys", "context", "history", "mask")
-BLOCK = 256
-"""Lists that are scored together."""
-CUT = 10
-"""Slots that a network is judged by while it learns."""
 
 
 @final
@@ -91,6 +85,16 @@ class Parts(NamedTuple):
     learned: Pages
     judged: Pages
     held: Pages
+
+    def provenance(self, **how: Any) -> dict[str, Any]:
+        """Return what was fitted on these lists, how, and by which version."""
+        parts = self._asdict()
+        return {
+            "pages": {name: part.digest for name, part in parts.items()},
+            "lists": {name: len(part) for name, part in parts.items()},
+            **how,
+            "slatewise": slatewise.__version__,
+        }
 
 
 class Fitted(NamedTuple):
@@ -197,17 +201,14 @@ def fit_rerank(
         passes,
         history,
         parity,
-        {
-            "pages": {name: part.digest for name, part in parts._asdict().items()},
-            "lists": {name: len(part) for name, part in parts._asdict().items()},
-            "network": network,
-            "loss": loss,
-            "label": label,
-            "shape": to_builtins(sized),
-            "training": to_builtins(chosen),
-            "parity": parity,
-            "slatewise": slatewise.__version__,
-        },
+        parts.provenance(
+            network=network,
+            loss=loss,
+            label=label,
+            shape=to_builtins(sized),
+            training=to_builtins(chosen),
+            parity=parity,
+        ),
     )
 
 
@@ -219,8 +220,7 @@ def ranks_of(model: Model, pages: Pages, *, label: str = "click") -> tuple[RankR
         pages: Lists that it was not fitted on.
         label: Feedback that says what is relevant; rows of which that is not known are left out.
     """
-    arrays = model.inputs.of_pages(pages)
-    labels, observed = _labels(pages, label, arrays)
+    arrays, labels, observed = RankLists.of(pages, model.inputs, label)
     scores = np.where(observed, runtime.scores(model, arrays), np.nan)
     return rank_report(scores, labels, _users(pages)), passes_report(model, arrays, labels)
 
@@ -238,8 +238,7 @@ def link_of(loss: str) -> Link:
 def _built(network: str, reads: Inputs, shape: Shape, seed: int) -> nn.Module:
     sizes = to_builtins(shape)
     points, ordinal = sizes.pop("points"), sizes.pop("ordinal")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         match network:
             case "prm":
                 return PersonalReranker(reads.sizes, **sizes)
@@ -260,33 +259,15 @@ def _learned(
     watch: Callable[[Epoch], None] | None,
 ) -> History:
     """Learn from lists of which something is relevant; others say nothing of an order."""
-    judged = reads.of_pages(parts.judged)
-    truth, known = _labels(parts.judged, label, judged)
-    measured = LOSSES[loss]
+    measured, judged = LOSSES[loss], RankLists.of(parts.judged, reads, label)
 
     def lost(network: nn.Module, batch: Batch) -> Tensor:
         return measured(_scored(network, batch), batch["label"], batch["observed"])
 
     def score(network: nn.Module) -> float:
-        device = next(network.parameters()).device
-        found = [
-            _scored(
-                network, {name: torch.from_numpy(array[at : at + BLOCK]).to(device) for name, array in judged.items()}
-            )
-            for at in range(0, len(truth), BLOCK)
-        ]
-        scores = np.where(known, torch.cat(found).cpu().numpy().astype(np.float64), np.nan)
-        return float(np.nanmean(ndcg_by_score(truth, scores, CUT, ties="average", gain="exp2")))
+        return float(judged.ndcg(network, _scored).mean())
 
-    arrays = reads.of_pages(parts.learned)
-    labels, observed = _labels(parts.learned, label, arrays)
-    telling = labels.any(axis=1)
-    if not telling.any():
-        raise RequestError(f"pages.{label}", "must be above 0 somewhere in what is learned from")
-    batches = Padded(
-        {name: array[telling] for name, array in arrays.items()}
-        | {"label": labels[telling].astype(np.float32), "observed": observed[telling]}
-    )
+    batches = RankLists.of(parts.learned, reads, label).batches(label)
     about = f"{loss} {parts.judged.digest}"
     return train(network, batches, lost, judge=score, settings=settings, about=about, folder=folder, watch=watch)
 
@@ -304,26 +285,17 @@ def _grown(parts: Parts, reads: Inputs, label: str, seed: int) -> tuple[Model, f
     """Return trees as they are served, and by how much they differ from what was fitted."""
     from slatewise.learn.lambdamart import Boosting, Examples, fit_lambdamart
 
-    arrays = [reads.of_pages(part) for part in parts]
-    learned, judged, _ = (
-        Examples(one["numbers"], one["keys"], *_labels(part, label, one))
-        for part, one in zip(parts, arrays, strict=True)
+    lists = [RankLists.of(part, reads, label) for part in parts]
+    learned, judged, held = (
+        Examples(one.arrays["numbers"], one.arrays["keys"], one.labels, one.observed) for one in lists
     )
     trees = fit_lambdamart(learned, judged, codes=reads.sizes.keys, boosting=Boosting(seed=seed))
     model = Model.of("lambdamart", inputs=reads, graphs={"score": trees.graph()}, settings={"link": "softmax"})
-    wanted = trees.scores(arrays[2]["numbers"], arrays[2]["keys"])
-    return model, agreed(model, "score", wanted, runtime.scores(model, arrays[2]))
+    return model, agreed(model, "score", trees.scores(held.numbers, held.keys), runtime.scores(model, lists[2].arrays))
 
 
 def _scored(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     return network(*(batch[name] for name in ARGUMENTS))
-
-
-def _labels(pages: Pages, label: str, arrays: Arrays) -> tuple[Numbers, Flags]:
-    """Return (b, l) what is relevant, and of which rows that is known."""
-    length = arrays["mask"].shape[1]
-    known = pages.padded(~np.isnan(pages.feedback.get(label, pages.labels(label))), length).astype(np.bool_)
-    return pages.padded(pages.labels(label), length), known & arrays["mask"]
 
 
 def _users(pages: Pages) -> NDArray[Any]:

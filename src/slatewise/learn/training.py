@@ -235,6 +235,14 @@ def train(
     return history
 
 
+@contextmanager
+def seeded(seed: int) -> Generator[None]:
+    """Draw by a seed, such as first weights, and leave the generators of torch as they were found."""
+    with _own_draws(torch.device("cpu")):
+        torch.manual_seed(seed)
+        yield
+
+
 def _epoch(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
