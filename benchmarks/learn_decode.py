@@ -20,21 +20,19 @@ import msgspec
 import numpy as np
 
 from report import Row, show
-from slatewise import Decode, Request, Rule
-from slatewise.compose.decode import Reorder, Reward
+from slatewise import Decode, Request
+from slatewise.compose.decode import Reorder
 from slatewise.core.artefact import Artefact
-from slatewise.core.constraints import Constraints
 from slatewise.evaluate.adworld import AdWorld, catalogue
 from slatewise.kernels.insertion_bounds import bounds_for, bounds_of, every_page
 from slatewise.kernels.insertion_search import Asked, gains_of, one_chain
 from slatewise.learn.adfeed import request_of, sample
+from slatewise.learn.adfeed_pages import rules_of, stage_of
 from slatewise.methods.insertion import MARGIN, Decoded, Insertions, beam, exact, staged
 from slatewise.models.model import Model
 
 WORLD = AdWorld()
 STOCK = catalogue(WORLD)
-APART = Rule(name="ads apart", group={"line": "ads"}, every=WORLD.gap, at_most=1)
-REWARD = Reward(engagement="value", cost="cost", engagement_weight=WORLD.engagement, ad_weight=WORLD.load_price)
 LISTS = 4_000
 """Logged pages that the decoder is fitted on."""
 FRESH = 1_000_000
@@ -66,8 +64,7 @@ def read(path: str) -> Model:
 
 def stage_for(model: Model, **fields: Any) -> Decode:
     """Return the stage as the feed would have it, with no end to its work."""
-    told = {"insert": WORLD.most, "positions": (WORLD.first, WORLD.last), "reward": REWARD, "deadline_ms": 1e6}
-    return Decode(model=model, by="score", **(told | fields))
+    return stage_of(model, WORLD, deadline_ms=1e6, **fields)
 
 
 def requests(count: int, start: int = FRESH) -> list[Request]:
@@ -80,16 +77,11 @@ def fewer(request: Request, ads: int) -> Request:
     return msgspec.structs.replace(request, candidates=request.candidates.take(np.arange(WORLD.length + ads)))
 
 
-def bound(stage: Decode, request: Request) -> Constraints:
-    """Return the rules of a request."""
-    return Constraints([*stage.hard_rules, APART], request.candidates, WORLD.length)
-
-
 def served(stage: Decode, some: Iterable[Request]) -> list[Served]:
     """Return pages of requests."""
     found: list[Served] = []
     for request in some:
-        rules = bound(stage, request)
+        rules = rules_of(stage, WORLD, request)
         start = time.thread_time()
         _, page = stage.solved(request.candidates, WORLD.length, constraints=rules, request=request)
         found.append(Served(page, 1e3 * (time.thread_time() - start)))
@@ -98,7 +90,7 @@ def served(stage: Decode, some: Iterable[Request]) -> list[Served]:
 
 def insertions(stage: Decode, request: Request) -> tuple[Insertions, Any]:
     """Return the pages of a request, and which rows are ads."""
-    laid, _ = stage._laid_out(request.candidates, bound(stage, request))
+    laid, _ = stage._laid_out(request.candidates, rules_of(stage, WORLD, request))
     return stage._insertions(request.candidates, request, laid), laid.is_ad
 
 

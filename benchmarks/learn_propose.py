@@ -30,12 +30,13 @@ from slatewise.evaluate.adworld import AdWorld, catalogue
 from slatewise.evaluate.intervals import difference_by_cluster
 from slatewise.learn.adfeed import request_of, sample
 from slatewise.learn.clicks import FITS, Clicks, log_likelihood, perplexity
-from slatewise.learn.evaluator import TRAINING, FittedEvaluator, fit_evaluator
+from slatewise.learn.evaluator import TRAINING, fit_evaluator
 from slatewise.learn.generate import fit_parallel, fit_pointer
 from slatewise.learn.generating import Judge
 from slatewise.learn.pages import Pages
 from slatewise.learn.training import Training
 from slatewise.models.inputs import Inputs
+from slatewise.models.model import Model
 
 SLOW = bool(os.environ.get("SLATEWISE_SLOW"))
 DATA = Path(os.environ.get("SLATEWISE_DATA", "../shared/data")) / "yandex_lists" / "trainSample"
@@ -49,6 +50,7 @@ FIRST = 1_000_000
 """Number of the first request that is asked; logged ones are below."""
 
 WORLD = AdWorld()
+WORTH, COST = {"bid": 1.0, "value": WORLD.engagement}, {"cost": WORLD.load_price}
 RULES = (
     Rule(name="ads", group={"line": "ads"}, at_most=WORLD.most),
     Rule(name="ads apart", group={"line": "ads"}, every=WORLD.gap, at_most=1),
@@ -83,6 +85,20 @@ class Logged(NamedTuple):
             feedback={"click": clicked.ravel().astype(np.float64)},
             context={"query": [f"query{one}" for one in self.query]},
         )
+
+
+class Learned(NamedTuple):
+    """What was learned from logged pages of the feed.
+
+    Attributes:
+        judge: The evaluator.
+        pointer: The network that makes pages row by row.
+        parallel: The network that scores all slots at once.
+    """
+
+    judge: Model
+    pointer: Model
+    parallel: Model
 
 
 class Tried(NamedTuple):
@@ -195,31 +211,21 @@ def of_feed() -> list[Row]:
     stock = catalogue(WORLD)
     start = time.perf_counter()
     pages = sample(LOGGED, world=WORLD, stock=stock, seed=0)
-    numbers = ["relevance", "similarity", "quality", "bid", "value", "large", "frequency"]
-    numbers += [f"{side}{place}" for side in "fu" for place in range(WORLD.dims)]
-    inputs = Inputs.known(pages, numbers=numbers, keys=["line", "advertiser"], context=["patience"])
-    training = msgspec.structs.replace(TRAINING, rate=2e-3, decay=1e-2, epochs=25)
-    evaluator = fit_evaluator(pages, exposed="exposed", inputs=inputs, members=2, training=training)
-    judge = Judge(evaluator, worth={"bid": 1.0, "value": WORLD.engagement}, cost={"cost": WORLD.load_price})
-    few, taught = Training(rate=2e-3, batch=128, epochs=4, patience=3), pages.take(np.arange(TAUGHT))
-    pointer = fit_pointer(taught, slots=WORLD.length, judge=judge, inputs=inputs, training=few)
-    parallel = fit_parallel(taught, slots=WORLD.length, judge=judge, inputs=inputs, training=few)
+    models = learned(pages, members=2, taught=TAUGHT, epochs=4)
     print(f"feed: {LOGGED} pages logged and learned from in {time.perf_counter() - start:.0f} s")
-    wide = tuple(np.linspace(0.0, 0.5, 8).tolist())
+    together = generators_of(models.pointer, models.parallel)
+    beam, _, _, pointer, parallel = together
     ways = {
         "greed": (),
-        "beam": (Beam(width=8),),
+        "beam": (beam,),
         "drawn": (Draw(number=64),),
-        "pointer": (Pointer(model=pointer.model, width=8, number=32),),
-        "parallel": (Parallel(model=parallel.model, strengths=wide),),
-        "all": (
-            Beam(width=8), Vary(same="topic"), Draw(number=32), Pointer(model=pointer.model, width=8, number=32),
-            Parallel(model=parallel.model, strengths=wide),
-        ),
-    }  # fmt: skip
+        "pointer": (pointer,),
+        "parallel": (parallel,),
+        "all": together,
+    }
     best = np.array([optimum(WORLD, requested(WORLD, stock, FIRST + at))[1] for at in range(ASKED)])
-    found = {name: tried(stage_of(evaluator, generators), stock) for name, generators in ways.items()}
-    whole = stage_of(evaluator, ())
+    found = {name: tried(stage_of(models.judge, generators), stock) for name, generators in ways.items()}
+    whole = stage_of(models.judge, ())
     most = np.array([best_of_all(whole, stock, FIRST + at) for at in range(ALL)])
     print(f"{'':10s} {'reward':>8s} {'said':>8s} {'recall':>8s} {'p50 ms':>8s} {'p99 ms':>8s}")
     for name, one in found.items():
@@ -245,14 +251,46 @@ def of_feed() -> list[Row]:
     ]  # fmt: skip
 
 
-def stage_of(evaluator: FittedEvaluator, generators: Any) -> Propose:
+def learned(pages: Pages, *, members: int, taught: int, epochs: int) -> Learned:
+    """Return an evaluator, and generators that it has taught.
+
+    Args:
+        pages: The log.
+        members: Networks of the evaluator.
+        taught: Pages that generators learn from, the first of the log.
+        epochs: Times that they see them, at most.
+    """
+    numbers = ["relevance", "similarity", "quality", "bid", "value", "large", "frequency"]
+    numbers += [f"{side}{place}" for side in "fu" for place in range(WORLD.dims)]
+    inputs = Inputs.known(pages, numbers=numbers, keys=["line", "advertiser"], context=["patience"])
+    training = msgspec.structs.replace(TRAINING, rate=2e-3, decay=1e-2, epochs=25)
+    evaluator = fit_evaluator(pages, exposed="exposed", inputs=inputs, members=members, training=training)
+    judge, few = Judge(evaluator, worth=WORTH, cost=COST), pages.take(np.arange(taught))
+    brief = Training(rate=2e-3, batch=128, epochs=epochs, patience=3)
+    pointer = fit_pointer(few, slots=WORLD.length, judge=judge, inputs=inputs, training=brief)
+    parallel = fit_parallel(few, slots=WORLD.length, judge=judge, inputs=inputs, training=brief)
+    return Learned(evaluator.model, pointer.model, parallel.model)
+
+
+def generators_of(pointer: Model, parallel: Model) -> tuple[Beam, Vary, Draw, Pointer, Parallel]:
+    """Return the generators that are asked together."""
+    return (
+        Beam(width=8),
+        Vary(same="topic"),
+        Draw(number=32),
+        Pointer(model=pointer, width=8, number=32),
+        Parallel(model=parallel, strengths=tuple(np.linspace(0.0, 0.5, 8).tolist())),
+    )
+
+
+def stage_of(model: Model, generators: Any) -> Propose:
     """Return the stage; posts keep their order, as all that it is compared with does."""
     return Propose(
-        model=evaluator.model,
+        model=model,
         by="score",
         generators=generators,
-        worth={"bid": 1.0, "value": WORLD.engagement},
-        cost={"cost": WORLD.load_price},
+        worth=WORTH,
+        cost=COST,
         ordered=("posts",),
     )
 

@@ -1,9 +1,9 @@
 """Pages with ads, by every way that there is: what they are truly worth on a feed whose truth is known.
 
 All that learns, learns from the same logged pages of `learn.adfeed`; requests are in no log. Posts keep their order and
-at most two ads come in, four slots apart: 8,181 pages, of which the best is known (`oracle`). The generators' evaluator
-and the decoder are fitted by their defaults, but for what is said here. Time is that of one core, from candidates to
-the page. Pages that break a rule are looked for among all that are allowed.
+at most two ads come in, four slots apart: 8,181 pages, of which the best is known (`oracle`). The decoder is fitted by
+its defaults, evaluator and generators as `learn_propose.learned` does. Time is that of one core, from candidates to the
+page. Pages that break a rule are looked for among all that are allowed.
 """
 
 from __future__ import annotations
@@ -18,24 +18,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from learn_decode import APART, STOCK, WORLD, stage_for
-from slatewise import Propose, Request, Solve
-from slatewise.compose.proposals import Beam, Draw, Parallel, Pointer, Vary
+from learn_decode import FRESH, STOCK, WORLD, stage_for
+from learn_propose import Learned, generators_of, learned, stage_of
+from slatewise import Request, Solve
+from slatewise.compose.proposals import Parallel, Pointer
 from slatewise.core.artefact import Artefact
 from slatewise.core.constraints import Constraints
-from slatewise.evaluate.adfeed import allowed, optimum, parts, requested, truth
+from slatewise.evaluate.adfeed import allowed, optimum, requested
 from slatewise.evaluate.intervals import difference_by_cluster
 from slatewise.learn.adfeed import request_of, sample
+from slatewise.learn.adfeed_pages import outcome_of, rules_of
 from slatewise.learn.decode import fit_decode
-from slatewise.learn.evaluator import TRAINING, fit_evaluator
-from slatewise.learn.generate import fit_parallel, fit_pointer
-from slatewise.learn.generating import Judge
-from slatewise.learn.training import Training
-from slatewise.models.inputs import Inputs
+from slatewise.learn.pages import Pages
 from slatewise.models.model import Model
 
-LOGGED, TAUGHT, FRESH = 16_000, 4_000, 1_000_000
-"""Pages of the log, those that generators learn from, and the first request that is in no log."""
+LOGGED, TAUGHT = 16_000, 4_000
+"""Pages of the log, and those that generators learn from."""
 LOGS = (0, 1)
 """Seeds of logs: what was shown and clicked. Each answers all requests, and figures are means over both."""
 PRICES = np.array([1.0, WORLD.engagement, -WORLD.load_price])
@@ -62,35 +60,18 @@ def models(folder: Path, seed: int) -> dict[str, Model]:
     return found
 
 
-def _evaluator(pages: Any) -> list[Model]:
-    numbers = ["relevance", "similarity", "quality", "bid", "value", "large", "frequency"]
-    numbers += [f"{side}{place}" for side in "fu" for place in range(WORLD.dims)]
-    inputs = Inputs.known(pages, numbers=numbers, keys=["line", "advertiser"], context=["patience"])
-    training = msgspec.structs.replace(TRAINING, rate=2e-3, decay=1e-2, epochs=25)
-    evaluator = fit_evaluator(pages, exposed="exposed", inputs=inputs, members=3, training=training)
-    judge = Judge(evaluator, worth={"bid": 1.0, "value": WORLD.engagement}, cost={"cost": WORLD.load_price})
-    few, taught = Training(rate=2e-3, batch=128, epochs=6, patience=3), pages.take(np.arange(TAUGHT))
-    pointer = fit_pointer(taught, slots=WORLD.length, judge=judge, inputs=inputs, training=few)
-    parallel = fit_parallel(taught, slots=WORLD.length, judge=judge, inputs=inputs, training=few)
-    return [evaluator.model, pointer.model, parallel.model]
+def _evaluator(pages: Pages) -> Learned:
+    return learned(pages, members=3, taught=TAUGHT, epochs=6)
 
 
-def _decoder(pages: Any) -> list[Model]:
+def _decoder(pages: Pages) -> list[Model]:
     return [fit_decode(pages).model]
 
 
 def ways(found: dict[str, Model]) -> dict[str, Way]:
     """Return the ways to make a page."""
     pointer, parallel = found["evaluator-pointer"], found["evaluator-parallel"]
-    wide = tuple(np.linspace(0.0, 0.5, 8).tolist())
-    generators = (
-        Beam(width=8), Vary(same="topic"), Draw(number=32), Pointer(model=pointer, width=8, number=32),
-        Parallel(model=parallel, strengths=wide),
-    )  # fmt: skip
-    propose = Propose(
-        model=found["evaluator-judge"], by="score", generators=generators, ordered=("posts",),
-        worth={"bid": 1.0, "value": WORLD.engagement}, cost={"cost": WORLD.load_price},
-    )  # fmt: skip
+    propose = stage_of(found["evaluator-judge"], generators_of(pointer, parallel))
     decode = {
         method: stage_for(found["decoder-model"], method=method, width=8 if method == "beam" else 1)
         for method in ("beam", "staged", "exact")
@@ -126,22 +107,20 @@ def measured(folder: Path, requests: int) -> dict[str, Any]:
     told: dict[str, list[list[float]]] = {}
     for seed in LOGS:
         found = models(folder, seed)
-        made, rules = ways(found), [*stage_for(found["decoder-model"]).hard_rules, APART]
+        made, stage = ways(found), stage_for(found["decoder-model"])
         for at in range(requests):
             request, asked = request_of(WORLD, STOCK, FRESH + at), requested(WORLD, STOCK, FRESH + at)
             pages = {"oracle": (optimum(WORLD, asked)[0], 0.0)}
             for name, way in made.items():
-                bound = Constraints(rules, request.candidates, WORLD.length)
+                rules = rules_of(stage, WORLD, request)
                 if at == 0:
-                    way(request, bound)
+                    way(request, rules)
                 start = time.thread_time()
-                page = way(request, bound)
+                page = way(request, rules)
                 pages[name] = page, 1e3 * (time.thread_time() - start)
             for name, (page, spent) in pages.items():
-                seen, click = truth(WORLD, asked, page[None])
-                worth = parts(WORLD, asked, page[None])[0]
                 broken = tuple(page.tolist()) not in legal
-                row = [*worth, (seen * click).sum(), seen.sum(), broken, spent]
+                row = [*outcome_of(WORLD, asked, page), broken, spent]
                 told.setdefault(name, []).append([float(one) for one in row])
     return {name: told[name] for name in (*made, "oracle")}
 

@@ -87,8 +87,7 @@ SLOTS, DRAWN, BLOCK = 10, 20, 512
 
 
 def _initial(data: Data, seed: int) -> NDArray[np.float64]:
-    held = data.parts.held
-    return -(np.arange(len(held.slot)) - held.starts[held.lists]).astype(np.float64)
+    return _rows_down(data.parts.held)
 
 
 def _constant(data: Data, seed: int) -> NDArray[np.float64]:
@@ -153,6 +152,7 @@ def _shown(pages: Pages, label: str, rng: np.random.Generator) -> Pages:
 
 
 def _rows_down(pages: Pages) -> NDArray[np.float64]:
+    """Return (N,) scores by which lists stay in the order of their first stage."""
     return -(np.arange(len(pages.slot)) - pages.starts[pages.lists]).astype(np.float64)
 
 

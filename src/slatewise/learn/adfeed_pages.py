@@ -99,6 +99,24 @@ class Landscape(NamedTuple):
     marks: Mapping[str, tuple[tuple[int, ...], float, float]]
 
 
+class Outcome(NamedTuple):
+    """What truly comes of a page.
+
+    Attributes:
+        paid: What its clicks are paid.
+        engagement: What they are to the reader.
+        cost: What showing its ads takes, in units of `load_price`.
+        clicks: How many there are.
+        seen: Slots that are seen.
+    """
+
+    paid: float
+    engagement: float
+    cost: float
+    clicks: float
+    seen: float
+
+
 def is_adfeed(pages: Pages, world: AdWorld, stock: Catalogue) -> bool:
     """Return whether a log is of the feed with ads, as it is here: same requests, same scores."""
     if not all(name.startswith(NAMED) and name.removeprefix(NAMED).isdigit() for name in pages.request.tolist()):
@@ -118,6 +136,12 @@ def stage_of(model: Model, world: AdWorld, **fields: object) -> Decode:
     paid = Reward(engagement="value", cost="cost", engagement_weight=world.engagement, ad_weight=world.load_price)
     told = {"insert": world.most, "positions": (world.first, world.last), "reward": paid, "by": "score"}
     return Decode(model=model, **{**told, **fields})  # pyright: ignore[reportArgumentType]
+
+
+def rules_of(stage: Decode, world: AdWorld, request: Request) -> Constraints:
+    """Return the rules of the feed on a request: where a decoder's stage has ads, and how far apart they stand."""
+    apart = Rule(name="ads apart", group={"line": "ads"}, every=world.gap, at_most=1)
+    return Constraints([*stage.hard_rules, apart], request.candidates, world.length)
 
 
 def worths(
@@ -180,6 +204,19 @@ def landscape(model: Model, number: int, *, world: AdWorld, stock: Catalogue) ->
     return Landscape(slots, predicted, true, (float(expects[0]), float(worth[0])), marks)
 
 
+def outcome_of(world: AdWorld, asked: AdRequest, rows: Rows) -> Outcome:
+    """Return what truly comes of a page.
+
+    Args:
+        world: What the feed is made of.
+        asked: The request.
+        rows: (k,) rows of it in serving order.
+    """
+    seen, click = truth(world, asked, rows[None])
+    paid, engagement, cost = parts(world, asked, rows[None])[0].tolist()
+    return Outcome(paid, engagement, cost, clicks=float((seen * click).sum()), seen=float(seen.sum()))
+
+
 def expected(model: Model, asked: AdRequest, request: Request, pages: Rows, *, world: AdWorld) -> Numbers:
     """Return (b,) what a decoder takes pages to be worth, each of them asked.
 
@@ -212,7 +249,7 @@ def _served(
     """Return pages of one request, and what the decoder takes them to be worth."""
     exact = stage_of(model, world, deadline_ms=1e6)
     best = optimum(world, asked)[0]
-    rules = _rules(exact, world, request)
+    rules = rules_of(exact, world, request)
     promised = float(exact.gains(request.candidates, best, rules, request=request).sum())
     without = np.arange(world.length, dtype=np.int32)
     found: dict[str, tuple[Rows, float | None]] = {
@@ -229,14 +266,9 @@ def _served(
 
 
 def _decoded(stage: Decode, world: AdWorld, request: Request) -> tuple[Rows, float]:
-    rules = _rules(stage, world, request)
+    rules = rules_of(stage, world, request)
     found = stage.select(request.candidates, world.length, constraints=rules, request=request)
     return found.rows, float(found.value)
-
-
-def _rules(stage: Decode, world: AdWorld, request: Request) -> Constraints:
-    apart = Rule(name="ads apart", group={"line": "ads"}, every=world.gap, at_most=1)
-    return Constraints([*stage.hard_rules, apart], request.candidates, world.length)
 
 
 def _logged(world: AdWorld, stock: Catalogue, pages: Pages, place: int, asked: AdRequest) -> Rows:
@@ -249,11 +281,10 @@ def _logged(world: AdWorld, stock: Catalogue, pages: Pages, place: int, asked: A
 
 
 def _figures(world: AdWorld, asked: AdRequest, rows: Rows, promised: float | None, legal: bool) -> list[float]:
-    seen, click = truth(world, asked, rows[None])
-    paid, engagement, _ = parts(world, asked, rows[None])[0].tolist()
+    came = outcome_of(world, asked, rows)
     worth, ads = float(reward(world, asked, rows[None])[0]), float((rows >= world.length).sum())
     expected = np.nan if promised is None else promised
-    return [worth, expected, float((seen * click).sum()), float(seen.sum()), paid, engagement, ads, float(not legal)]
+    return [worth, expected, came.clicks, came.seen, came.paid, came.engagement, ads, float(not legal)]
 
 
 def _worth(figures: Numbers, pages: Pages, best: float, seed: int) -> Worth:
