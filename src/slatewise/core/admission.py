@@ -15,6 +15,7 @@ from slatewise.core.control import Control
 from slatewise.core.errors import RequestError, did_you_mean, nearest, shown
 from slatewise.core.request import Request
 from slatewise.core.rules import GIVEN, LONGEST_PAGE
+from slatewise.core.serving import Serving
 from slatewise.core.state import State
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1)]
@@ -30,6 +31,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         columns: What every candidate carries besides `item_id` and `line`, and of what kind.
         context: Features of a request that segments may look at, with their values; `any` for free text.
         slots: Page size of requests that name none.
+        serve: How the policy is served.
     """
 
     version: Annotated[int, Meta(ge=1, le=1)]
@@ -37,6 +39,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     columns: dict[str, Kind]
     context: dict[str, Feature] = {}
     slots: Annotated[int, Meta(ge=1, le=LONGEST_PAGE)] = 20
+    serve: Serving = Serving()
 
 
 def admitted(request: Request, head: Head, memories: Mapping[str, type[msgspec.Struct]]) -> Request:

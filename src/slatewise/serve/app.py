@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
+from secrets import token_bytes
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -22,11 +24,17 @@ from starlette.routing import Route
 from slatewise import __version__
 from slatewise.core.errors import RequestError, shown
 from slatewise.feed import Feed
+from slatewise.serve.journal import Journal
 from slatewise.serve.limits import Limits
-from slatewise.serve.openapi import ErrorReply, Health, Refusal, openapi
-from slatewise.serve.wire import Wire
+from slatewise.serve.meters import Meters
+from slatewise.serve.openapi import openapi
+from slatewise.serve.replies import ErrorReply, Health, Refusal
+from slatewise.serve.rollout import Deployed, Rollout
+from slatewise.serve.seal import Seal
+from slatewise.serve.service import Call, Service, ShedError
+from slatewise.serve.shared import Shared
+from slatewise.serve.wire import JSON
 
-JSON = "application/json"
 HANG_UP = {"connection": "close"}
 """Sent with a refusal of a body that is too long, so that the rest of it is not read."""
 
@@ -36,22 +44,29 @@ log = logging.getLogger("slatewise.serve")
 def application(feed: Feed, limits: Limits | None = None) -> Starlette:
     """Return the application that serves a feed; its kernels are compiled before it takes requests."""
     limits = limits or Limits()
-    wire = Wire(feed.policy, limits)
-    feed.warm()
-    health = msgspec.json.encode(Health(status="ok", policy=feed.policy.hash, version=__version__))
-    description = msgspec.json.encode(openapi(wire))
+    deployed = Deployed(feed.policy, limits)
+    deployed.ladder.warm()
+    service = Service(
+        Rollout(deployed), shared=Shared(), journal=Journal(), meters=Meters(), seal=Seal(token_bytes(16))
+    )
+    return assembled(service, limits)
+
+
+def assembled(service: Service, limits: Limits) -> Starlette:
+    """Return the application around a service."""
+    health = msgspec.json.encode(Health(status="ok", policy=service.rollout.active.hash, version=__version__))
 
     async def compose(request: Request) -> Response:
+        arrived = monotonic()
         _require_json(request)
-        order = wire.decode(await _body(request, limits.body_bytes))
-        page = feed.compose(order.request, trace=order.trace)
-        return Response(page.encode(), media_type=JSON)
+        body = await _body(request, limits.body_bytes)
+        return Response(await service.compose(Call(body, JSON, arrived)), media_type=JSON)
 
     async def healthz(_: Request) -> Response:
         return Response(health, media_type=JSON)
 
     async def describe(_: Request) -> Response:
-        return Response(description, media_type=JSON)
+        return Response(msgspec.json.encode(openapi(service.rollout.active.wire)), media_type=JSON)
 
     return Starlette(
         routes=[
@@ -59,7 +74,7 @@ def application(feed: Feed, limits: Limits | None = None) -> Starlette:
             Route("/healthz", healthz, methods=["GET"]),
             Route("/openapi.json", describe, methods=["GET"]),
         ],
-        exception_handlers={RequestError: _refused, HTTPException: _http_error, Exception: _failed},
+        exception_handlers={RequestError: _refused, HTTPException: _http_error, ShedError: _shed, Exception: _failed},
     )
 
 
@@ -130,6 +145,12 @@ async def _refused(_: Request, error: Exception) -> Response:
         400,
         Refusal(where=error.where, rule=error.rule, got=error.got, hint=error.hint, message=error.message),
     )
+
+
+async def _shed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ShedError)
+    refusal = Refusal(where="service", rule="has no time for the request", message=f"service: {error.why}")
+    return _reply(503, refusal, {"retry-after": str(max(round(error.retry_s), 1))})
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -7,56 +7,14 @@ from typing import Any
 import msgspec
 
 from slatewise import __version__
-from slatewise.core.page import PageDocument
+from slatewise.serve.replies import ComposeReply, ErrorReply, Health
 from slatewise.serve.wire import Wire
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a request was refused.
-
-    Attributes:
-        where: Path of the field.
-        rule: What would have been right.
-        got: The offending value, shortened.
-        hint: What to do, or the nearest valid name.
-        message: All of it in one sentence.
-    """
-
-    where: str
-    rule: str
-    got: str | None = None
-    hint: str = ""
-    message: str
-
-
-class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of every reply that is no success.
-
-    Attributes:
-        error: Why.
-    """
-
-    error: Refusal
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """That the service is up.
-
-    Attributes:
-        status: Always `ok`; a service that is not up does not answer.
-        policy: Content hash of the policy that it serves.
-        version: Version of the software.
-    """
-
-    status: str
-    policy: str
-    version: str
 
 
 def openapi(wire: Wire) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of a service for the wire's policy."""
     _, schemas = msgspec.json.schema_components(
-        [wire.body, PageDocument, ErrorReply, Health], ref_template="#/components/schemas/{name}"
+        [wire.body, ComposeReply, ErrorReply, Health], ref_template="#/components/schemas/{name}"
     )
     refused = {
         "400": "The body is not JSON, or a field does not fit the policy.",
@@ -68,7 +26,7 @@ def openapi(wire: Wire) -> dict[str, Any]:
         "summary": "Compose a page",
         "requestBody": {"required": True, "content": _json("ComposeRequest")},
         "responses": {
-            "200": {"description": "The page.", "content": _json("PageDocument")},
+            "200": {"description": "The page.", "content": _json("ComposeReply")},
             **{code: {"description": why, "content": _json("ErrorReply")} for code, why in refused.items()},
         },
     }

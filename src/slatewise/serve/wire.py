@@ -25,6 +25,8 @@ from slatewise.core.request import Request
 from slatewise.core.state import State
 from slatewise.serve.limits import UNLIMITED, Limits
 
+JSON = "application/json"
+
 _Amount: TypeAlias = Annotated[float, Meta(ge=0, le=LARGEST)]
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
@@ -100,8 +102,12 @@ class Wire:
             (name, attrgetter(attribute)) for attribute, name in self._names.items()
         ]
 
-    def decode(self, body: bytes) -> Order:
+    def decode(self, body: bytes, media: str = JSON) -> Order:
         """Read a body.
+
+        Args:
+            body: Its bytes.
+            media: Its media type.
 
         Raises:
             RequestError: It is no JSON, or some field does not fit; the path says which.

@@ -1,0 +1,1 @@
+"""Client: asks the service, from Python."""

@@ -1,0 +1,87 @@
+"""Replies: what the service says, as types from which its description is made."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from slatewise.core.page import PageDocument
+
+Freshness: TypeAlias = Literal["fresh", "stale", "local"]
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How a page was served.
+
+    Attributes:
+        page: Token of the page, for events about it and for asking about it later.
+        rung: Name of the rung of the ladder that composed it; `full` is all of the policy.
+        level: The same as a number; 0 is `full`.
+        quality: The quality factor.
+        variant: Whether the `active` policy served it or the `canary`.
+        state: Whether shared state was `fresh`, `stale`, or only this process' own (`local`).
+        state_version: Version of what control loops remember, with which it was composed.
+        state_age_ms: Age of shared state, in milliseconds.
+    """
+
+    page: str
+    rung: str = "full"
+    level: int = 0
+    quality: float = 1.0
+    variant: Literal["active", "canary"] = "active"
+    state: Freshness = "fresh"
+    state_version: int = 0
+    state_age_ms: float = 0.0
+
+
+class ComposeReply(PageDocument, frozen=True, kw_only=True):
+    """A page, and how it was served.
+
+    Attributes:
+        served: How it was served.
+    """
+
+    served: Served
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request was refused.
+
+    Attributes:
+        where: Path of the field.
+        rule: What would have been right.
+        got: The offending value, shortened.
+        hint: What to do, or the nearest valid name.
+        message: All of it in one sentence.
+    """
+
+    where: str
+    rule: str
+    got: str | None = None
+    hint: str = ""
+    message: str
+
+
+class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of every reply that is no success.
+
+    Attributes:
+        error: Why.
+    """
+
+    error: Refusal
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """That the service is up, or ready.
+
+    Attributes:
+        status: `ok`, or why it is not ready.
+        policy: Content hash of the policy that it serves.
+        version: Version of the software.
+    """
+
+    status: str
+    policy: str
+    version: str

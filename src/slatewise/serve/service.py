@@ -1,0 +1,149 @@
+"""Service: from a body to a page, and everything that is decided on the way.
+
+    body -> request -> rung -> what caps allow -> page -> reply
+                                                       -> journal, meters, state
+
+One plain coroutine, without HTTP; it waits for nothing but the store, and for that only under caps of users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic, time
+from typing import NamedTuple, final
+
+import msgspec
+
+from slatewise.ladder import Conditions
+from slatewise.serve.journal import Decision, Journal
+from slatewise.serve.meters import Meters
+from slatewise.serve.replies import ComposeReply, Served
+from slatewise.serve.rollout import Rollout
+from slatewise.serve.seal import Seal
+from slatewise.serve.shared import Shared
+
+
+class ShedError(Exception):
+    """A request that is turned away because there is no time for it.
+
+    Attributes:
+        why: `deadline`, `crowd` or `drain`.
+        retry_s: When it may be asked again, in seconds.
+    """
+
+    def __init__(self, why: str, retry_s: float = 1.0) -> None:
+        """Say why."""
+        super().__init__(why)
+        self.why = why
+        self.retry_s = retry_s
+
+
+class Call(NamedTuple):
+    """A request as it came.
+
+    Attributes:
+        body: Its bytes.
+        media: Media type of the body.
+        arrived: When it arrived, in seconds of the service's monotonic clock; rather too early than too late.
+        budget_ms: Its time; None takes the policy's.
+        trace: Whether to explain the page, whatever the body says.
+    """
+
+    body: bytes
+    media: str
+    arrived: float
+    budget_ms: float | None = None
+    trace: bool = False
+
+
+@final
+class Service:
+    """What one process serves with.
+
+    Attributes:
+        rollout: The policies.
+        shared: What must be remembered between pages.
+        journal: The decision log.
+        meters: What is measured.
+        seal: Makes tokens.
+    """
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        *,
+        shared: Shared,
+        journal: Journal,
+        meters: Meters,
+        seal: Seal,
+        clock: Callable[[], float] = monotonic,
+        today: Callable[[], float] = time,
+    ) -> None:
+        """Put the parts together; `clock` is monotonic, `today` is the time that people have, both in seconds."""
+        self.rollout = rollout
+        self.shared = shared
+        self.journal = journal
+        self.meters = meters
+        self.seal = seal
+        self._clock = clock
+        self._today = today
+
+    async def compose(self, call: Call) -> bytes:
+        """Return the reply with the page for a request.
+
+        Raises:
+            RequestError: The request does not fit the policy.
+            ShedError: There is no time for it.
+        """
+        clock = self._clock
+        began = clock()
+        first = self.rollout.active
+        order = first.wire.decode(call.body, call.media)
+        deployed, variant = self.rollout.chosen(order.request.user or order.request.id)
+        if deployed is not first:
+            order = deployed.wire.decode(call.body, call.media)
+        policy, request = deployed.policy, order.request
+        decoded = clock()
+        budget_s = (call.budget_ms or policy.head.serve.budget_ms) / 1e3
+        due = call.arrived + budget_s
+        rating = deployed.pilot.choose(now=decoded, due=due)
+        if rating is None:
+            raise ShedError("deadline")
+        token = self.seal.page(request.id, call.body, deployed.hash)
+        granted = await self.shared.granted(policy, request, token, left_s=due - decoded)
+        reserved = clock()
+        remembered = self.shared.recall(policy)
+        under = Conditions(
+            rung=rating.rung, quality=rating.quality, granted=granted, time=0.0 if request.time else self._today()
+        )
+        if remembered.control is not None:
+            request = msgspec.structs.replace(request, control=remembered.control)
+        trace = call.trace or order.trace
+        page = deployed.ladder.compose(request, under, trace=trace or self.journal.wants_trace(policy, request))
+        composed = clock()
+        served = Served(
+            page=token,
+            rung=deployed.ladder.names[rating.rung],
+            level=rating.rung,
+            quality=rating.quality,
+            variant=variant,
+            state=remembered.state,
+            state_version=remembered.version,
+            state_age_ms=remembered.age_ms,
+        )
+        document = (page if trace else page.untraced()).document()
+        reply = msgspec.json.encode(ComposeReply(**msgspec.structs.asdict(document), served=served))
+        ended = clock()
+        deployed.pilot.learn(rating, took_s=composed - reserved, latency_s=ended - call.arrived, now=ended)
+        self.shared.served(policy, request, page, token)
+        timings = {
+            "age": (began - call.arrived) * 1e3,
+            "decode": (decoded - began) * 1e3,
+            "reserve": (reserved - decoded) * 1e3,
+            "compose": (composed - reserved) * 1e3,
+            "encode": (ended - composed) * 1e3,
+        }
+        decision = Decision(policy, request, call.body, call.media, under, remembered, page, served, timings)
+        self.journal.offer(decision)
+        self.meters.served(decision, latency_s=ended - call.arrived)
+        return reply

@@ -1,0 +1,1 @@
+"""Stores: where what must be remembered between pages is kept."""
