@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 export SLATEWISE_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo tradeoff test check bench bench-house bench-rules bench-diversity bench-blend bench-learn table serve clean wheel dev
+.PHONY: demo tradeoff test check servers bench bench-house bench-rules bench-diversity bench-blend bench-learn \
+	bench-serve chaos table serve clean wheel dev
 
 demo: $(VENV)/.demo  ## Replay real visits to a news site and leave a report in out/.
 	$(BIN)/slatewise demo --out out
@@ -13,7 +15,7 @@ demo: $(VENV)/.demo  ## Replay real visits to a news site and leave a report in 
 tradeoff: dev  ## What variety costs on MovieLens-1M, for every variant: a picture in out/, if SLATEWISE_DATA has the data.
 	$(BIN)/python examples/movielens.py out
 
-test: dev check  ## Everything: the installed wheel, its doctests, the documentation, the style.
+test: dev check servers  ## Everything: the installed wheel, its doctests, the documentation, the style, real servers.
 	cd tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir=.. -n 2 .
 	cd tests && ../$(BIN)/python -m pytest -c ../pyproject.toml --rootdir=.. -p no:cacheprovider --doctest-modules --pyargs slatewise
 
@@ -23,7 +25,12 @@ check: dev  ## Style, types, layering.
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
 
-bench: bench-house bench-rules bench-diversity bench-blend bench-learn  ## Every benchmark family.
+servers:  ## The servers that tests talk to, from the distribution; what cannot be had is skipped, and said so.
+	@command -v redis-server > /dev/null || { $(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server > /dev/null; } || \
+		echo "redis-server is not there and cannot be installed here: tests that need it are skipped" >&2
+
+bench: bench-house bench-rules bench-diversity bench-blend bench-learn bench-serve  ## Every benchmark family.
 
 bench-house: dev  ## The pipeline, the greedy page, the wire.
 	$(BIN)/python benchmarks/house.py
@@ -52,6 +59,16 @@ bench-learn: dev  ## Learned pages: losses, listwise scorers, evaluators, the de
 	-$(PIP) install --no-deps --no-build-isolation torchsort==0.1.10  # compiled here; its rows say so where it is not
 	$(BIN)/python benchmarks/learn.py
 	$(BIN)/python benchmarks/tables.py
+
+bench-serve: export OPENBLAS_NUM_THREADS = 1
+bench-serve: dev servers  ## The service under load: latency, overload, stores that fail, swaps, drains, a soak of ten minutes.
+	$(PIP) install "$$(ls dist/slatewise-*.whl)[bench]"
+	$(BIN)/python benchmarks/serve.py
+	$(BIN)/python benchmarks/tables.py
+
+chaos: export OPENBLAS_NUM_THREADS = 1
+chaos: dev servers  ## Kill, hang, fill, swap and drain a service under load; fails if a request does, or a rule.
+	$(BIN)/python benchmarks/chaos.py
 
 table: export OPENBLAS_NUM_THREADS = 1
 table: dev  ## Every learned method on every set, five seeds, into docs/results.md; it goes on where it was interrupted.
