@@ -7,14 +7,11 @@ with a request is a 4xx whose body names field, rule and value; bodies are measu
 from __future__ import annotations
 
 import logging
-import socket
-from collections.abc import Callable
 from secrets import token_bytes
 from time import monotonic
 from typing import Any
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -68,44 +65,19 @@ def assembled(service: Service, limits: Limits) -> Starlette:
     async def describe(_: Request) -> Response:
         return Response(msgspec.json.encode(openapi(service.rollout.active.wire)), media_type=JSON)
 
+    async def shed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ShedError)
+        service.meters.shed(error.why)
+        return await _shed(request, error)
+
     return Starlette(
         routes=[
             Route("/v1/compose", compose, methods=["POST"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/openapi.json", describe, methods=["GET"]),
         ],
-        exception_handlers={RequestError: _refused, HTTPException: _http_error, ShedError: _shed, Exception: _failed},
+        exception_handlers={RequestError: _refused, HTTPException: _http_error, ShedError: shed, Exception: _failed},
     )
-
-
-def serve(
-    feed: Feed,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    limits: Limits | None = None,
-    ready: Callable[[str], object] = print,
-) -> None:
-    """Serve a feed until stopped; only this machine can reach it unless `host` says otherwise.
-
-    Args:
-        feed: What composes the pages.
-        host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        limits: The largest request that is served.
-        ready: Told, in a sentence with the address, that requests are taken from now on.
-    """
-    config = uvicorn.Config(
-        application(feed, limits), host=host, port=port, log_level="warning", access_log=False, server_header=False
-    )
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise RequestError("serve", "must have an address that is free", f"{host}:{port} ({error.strerror})") from None
-    address, chosen = listener.getsockname()[:2]
-    shown_host = f"[{address}]" if ":" in address else address
-    ready(f"serving policy {feed.policy.hash} on http://{shown_host}:{chosen}")
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _require_json(request: Request) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple, final
 import msgspec
 
 from slatewise.ladder import Conditions
+from slatewise.serve import spans
 from slatewise.serve.journal import Decision, Journal
 from slatewise.serve.meters import Meters
 from slatewise.serve.replies import ComposeReply, Served
@@ -146,4 +147,5 @@ class Service:
         decision = Decision(policy, request, call.body, call.media, under, remembered, page, served, timings)
         self.journal.offer(decision)
         self.meters.served(decision, latency_s=ended - call.arrived)
+        spans.note(decision)
         return reply
