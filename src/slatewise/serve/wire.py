@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, Optional, TypeAlias, final
 
@@ -53,16 +53,18 @@ class Wire:
         columns: The type of all candidates, column by column.
     """
 
-    def __init__(self, policy: Policy, limits: Limits = UNLIMITED) -> None:
-        """Make the types for the policy's columns, within the limits."""
+    def __init__(self, policy: Policy, limits: Limits = UNLIMITED, *, ignored: Iterable[str] = ()) -> None:
+        """Make the types for the policy's columns, within the limits; columns that are `ignored` may come, too."""
         text = Annotated[str, Meta(max_length=limits.text)]
         fields = _fields(policy, limits)
         self._kinds, self._lines = policy.head.columns, policy.head.lines
+        left_out = [name for name in ignored if name not in fields]
         # Attributes are numbered, so that a column may have any name.
-        self._names = {f"c{place}": name for place, name in enumerate(fields)}
+        self._names = {f"c{place}": name for place, name in enumerate([*fields, *left_out])}
+        unread = [(f"c{place}", Any, None) for place in range(len(fields), len(self._names))]
         self.row = msgspec.defstruct(
             "CandidateRow",
-            [_field(f"c{place}", kind, kind) for place, kind in enumerate(fields.values())],
+            [*(_field(f"c{place}", kind, kind) for place, kind in enumerate(fields.values())), *unread],
             rename=self._names,
             forbid_unknown_fields=True,
             frozen=True,
@@ -72,7 +74,10 @@ class Wire:
         many = Meta(max_length=limits.candidates)
         self.columns = msgspec.defstruct(
             "CandidateColumns",
-            [_field(f"c{place}", kind, Annotated[list[kind], many]) for place, kind in enumerate(fields.values())],
+            [
+                *(_field(f"c{place}", kind, Annotated[list[kind], many]) for place, kind in enumerate(fields.values())),
+                *unread,
+            ],
             rename=self._names,
             forbid_unknown_fields=True,
             frozen=True,
@@ -99,7 +104,7 @@ class Wire:
         )
         self._decoder = msgspec.json.Decoder(self.body)
         self._getters: list[tuple[str, Callable[[Any], Any]]] = [
-            (name, attrgetter(attribute)) for attribute, name in self._names.items()
+            (name, attrgetter(attribute)) for attribute, name in self._names.items() if name in fields
         ]
 
     def decode(self, body: bytes, media: str = JSON) -> Order:
