@@ -7,6 +7,7 @@ with a request is a 4xx whose body names field, rule and value; bodies are measu
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from secrets import token_bytes
 from time import monotonic
 from typing import Any
@@ -49,9 +50,8 @@ def application(feed: Feed, limits: Limits | None = None) -> Starlette:
     return assembled(service, limits)
 
 
-def assembled(service: Service, limits: Limits) -> Starlette:
-    """Return the application around a service."""
-    health = msgspec.json.encode(Health(status="ok", policy=service.rollout.active.hash, version=__version__))
+def assembled(service: Service, limits: Limits, *, more: Sequence[Route] = ()) -> Starlette:
+    """Return the application around a service, with more routes if there are any."""
 
     async def compose(request: Request) -> Response:
         arrived = monotonic()
@@ -60,7 +60,8 @@ def assembled(service: Service, limits: Limits) -> Starlette:
         return Response(await service.compose(Call(body, JSON, arrived)), media_type=JSON)
 
     async def healthz(_: Request) -> Response:
-        return Response(health, media_type=JSON)
+        health = Health(status="ok", policy=service.rollout.active.hash, version=__version__)
+        return Response(msgspec.json.encode(health), media_type=JSON)
 
     async def describe(_: Request) -> Response:
         return Response(msgspec.json.encode(openapi(service.rollout.active.wire)), media_type=JSON)
@@ -75,6 +76,7 @@ def assembled(service: Service, limits: Limits) -> Starlette:
             Route("/v1/compose", compose, methods=["POST"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/openapi.json", describe, methods=["GET"]),
+            *more,
         ],
         exception_handlers={RequestError: _refused, HTTPException: _http_error, ShedError: shed, Exception: _failed},
     )

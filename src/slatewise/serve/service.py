@@ -98,11 +98,7 @@ class Service:
         """
         clock = self._clock
         began = clock()
-        first = self.rollout.active
-        order = first.wire.decode(call.body, call.media)
-        deployed, variant = self.rollout.chosen(order.request.user or order.request.id)
-        if deployed is not first:
-            order = deployed.wire.decode(call.body, call.media)
+        order, deployed, variant = self.rollout.taken(call.body, call.media)
         policy, request = deployed.policy, order.request
         decoded = clock()
         budget_s = (call.budget_ms or policy.head.serve.budget_ms) / 1e3
@@ -120,7 +116,11 @@ class Service:
         if remembered.control is not None:
             request = msgspec.structs.replace(request, control=remembered.control)
         trace = call.trace or order.trace
-        page = deployed.ladder.compose(request, under, trace=trace or self.journal.wants_trace(policy, request))
+        try:
+            page = deployed.ladder.compose(request, under, trace=trace or self.journal.wants_trace(policy, request))
+        except Exception:
+            deployed.outcomes.failed += 1
+            raise
         composed = clock()
         served = Served(
             page=token,
@@ -146,6 +146,7 @@ class Service:
         }
         decision = Decision(policy, request, call.body, call.media, under, remembered, page, served, timings)
         self.journal.offer(decision)
+        self.rollout.served(deployed, decision, latency_s=ended - call.arrived, now=ended)
         self.meters.served(decision, latency_s=ended - call.arrived)
         spans.note(decision)
         return reply
