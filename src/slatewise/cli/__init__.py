@@ -13,6 +13,7 @@ from slatewise.cli import (
     landscape,
     pacing,
     pages,
+    policies,
     running,
     variety,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "landscape",
     "pacing",
     "pages",
+    "policies",
     "running",
     "variety",
 ]
