@@ -17,6 +17,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         body_bytes: Bytes of a body.
         candidates: Candidates of a request.
         slots: Slots of a page.
+        batch: Requests of a batch.
+        batch_bytes: Bytes of a batch.
         text: Characters of an id, a name or a key.
         keys: Keys in a list of them.
         dimensions: Length of an embedding.
@@ -25,6 +27,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_bytes: Size = 1_048_576
     candidates: Size = 2_000
     slots: Size = 100
+    batch: Size = 64
+    batch_bytes: Size = 16_777_216
     text: Size = 256
     keys: Size = 256
     dimensions: Size = 1_024

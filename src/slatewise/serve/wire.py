@@ -1,7 +1,7 @@
-"""Wire: requests as JSON, in rows or in columns, checked against the policy while they are decoded.
+"""Wire: requests as JSON, in rows or in columns, or as Arrow, checked against the policy while they are decoded.
 
 The types are made from the policy's own columns, so a body is refused by the first field that does not fit, and the
-service can describe exactly what it takes. Both forms give the same request, and so the same page.
+service can describe exactly what it takes. All forms give the same request, and so the same page.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import cached_property
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, Optional, TypeAlias, final
 
@@ -18,14 +20,27 @@ from msgspec import Meta
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import LARGEST, Column, KeyLists, Keys, Kind
 from slatewise.core.document import spelled
-from slatewise.core.errors import RequestError
+from slatewise.core.errors import RequestError, shown
 from slatewise.core.faults import find_fault
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.state import State
+from slatewise.serve.arrow import ARROW, Streams
 from slatewise.serve.limits import UNLIMITED, Limits
 
 JSON = "application/json"
+
+BUDGET = "X-Slatewise-Budget-Ms"
+"""Header of a request: its time, in milliseconds from its arrival to the reply."""
+
+START = "X-Slatewise-Start"
+"""Header of a request: when the first proxy had it, in milliseconds since 1970."""
+
+POLICY = "X-Slatewise-Policy"
+"""Header of a reply: hash of the policy that served the page."""
+
+RUNG = "X-Slatewise-Rung"
+"""Header of a reply: name of the rung that composed the page."""
 
 _Amount: TypeAlias = Annotated[float, Meta(ge=0, le=LARGEST)]
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -48,17 +63,20 @@ class Wire:
     """Decodes requests for a policy.
 
     Attributes:
+        kinds: The policy's columns.
+        lines: The policy's lines.
         body: The type of a body; its candidates are a list of `row` or one `columns`.
         row: The type of a candidate.
         columns: The type of all candidates, column by column.
+        rest: The type of everything else, which an Arrow stream has in its schema.
     """
 
     def __init__(self, policy: Policy, limits: Limits = UNLIMITED, *, ignored: Iterable[str] = ()) -> None:
         """Make the types for the policy's columns, within the limits; columns that are `ignored` may come, too."""
         text = Annotated[str, Meta(max_length=limits.text)]
         fields = _fields(policy, limits)
-        self._kinds, self._lines = policy.head.columns, policy.head.lines
-        left_out = [name for name in ignored if name not in fields]
+        self.kinds, self.lines = policy.head.columns, policy.head.lines
+        left_out = self._ignored = [name for name in ignored if name not in fields]
         # Attributes are numbered, so that a column may have any name.
         self._names = {f"c{place}": name for place, name in enumerate([*fields, *left_out])}
         unread = [(f"c{place}", Any, None) for place in range(len(fields), len(self._names))]
@@ -83,26 +101,36 @@ class Wire:
             frozen=True,
             namespace={"__doc__": "All candidates, column by column; lists of equal length."},
         )
+        rest: list[Any] = [
+            ("request_id", text, ""),
+            ("user", text, ""),
+            ("slots", Optional[Annotated[int, Meta(ge=1, le=limits.slots)]], None),
+            ("context", dict[text, text], msgspec.field(default_factory=dict)),
+            ("time", float, 0.0),
+            ("seed", Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)], 0),
+            ("state", str | None, None),
+            ("history", dict[text, dict[text | int, _Amount]], msgspec.field(default_factory=dict)),
+            ("trace", bool, False),
+        ]
         self.body = msgspec.defstruct(
             "ComposeRequest",
-            [
-                ("candidates", Annotated[list[self.row], many] | self.columns),
-                ("request_id", text, ""),
-                ("user", text, ""),
-                ("slots", Optional[Annotated[int, Meta(ge=1, le=limits.slots)]], None),
-                ("context", dict[text, text], msgspec.field(default_factory=dict)),
-                ("time", float, 0.0),
-                ("seed", Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)], 0),
-                ("state", str | None, None),
-                ("history", dict[text, dict[text | int, _Amount]], msgspec.field(default_factory=dict)),
-                ("trace", bool, False),
-            ],
+            [("candidates", Annotated[list[self.row], many] | self.columns), *rest],
             forbid_unknown_fields=True,
             frozen=True,
             kw_only=True,
             namespace={"__doc__": "A page asked for: candidates as rows or as columns, and who asks."},
         )
+        self.rest = msgspec.defstruct(
+            "StreamMetadata",
+            rest,
+            forbid_unknown_fields=True,
+            frozen=True,
+            kw_only=True,
+            namespace={"__doc__": "What the schema of an Arrow stream says besides: who asks for a page."},
+        )
+        self._limits = limits
         self._decoder = msgspec.json.Decoder(self.body)
+        self._rest_decoder = msgspec.json.Decoder(self.rest)
         self._getters: list[tuple[str, Callable[[Any], Any]]] = [
             (name, attrgetter(attribute)) for attribute, name in self._names.items() if name in fields
         ]
@@ -115,15 +143,14 @@ class Wire:
             media: Its media type.
 
         Raises:
-            RequestError: It is no JSON, or some field does not fit; the path says which.
+            RequestError: It is not of its media type, or some field does not fit; the path says which.
         """
-        try:
-            asked = self._decoder.decode(body)
-        except msgspec.ValidationError as error:
-            raise self._refusal(str(error), _plain(body)) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RequestError("body", f"must be JSON ({error})") from None
-        return self._order(asked)
+        if media == ARROW:
+            return self._from_stream(body)
+        if media != JSON:
+            raise RequestError("content-type", f"must be {JSON} or {ARROW}", shown(media))
+        asked = decoded(body, self._decoder)
+        return self._order(asked, self._candidates(asked.candidates))
 
     def convert(self, plain: Mapping[str, Any]) -> Order:
         """Read a body that is plain data already.
@@ -132,13 +159,31 @@ class Wire:
             RequestError: Some field does not fit; the path says which.
         """
         try:
-            asked = msgspec.convert(plain, self.body, strict=True)
+            asked: Any = msgspec.convert(plain, self.body, strict=True)
         except msgspec.ValidationError as error:
-            raise self._refusal(str(error), plain) from None
-        return self._order(asked)
+            raise _refusal(str(error), plain, self.body) from None
+        return self._order(asked, self._candidates(asked.candidates))
 
-    def _order(self, asked: Any) -> Order:
-        candidates = self._candidates(asked.candidates)
+    @cached_property
+    def _streams(self) -> Streams:
+        return Streams(self.kinds, self._limits, ignored=self._ignored)
+
+    def warm(self) -> None:
+        """Load what streams are read with, if it is there; it takes longer than a request may."""
+        with suppress(ModuleNotFoundError):
+            _ = self._streams
+
+    def _from_stream(self, body: bytes) -> Order:
+        try:
+            streams = self._streams
+        except ModuleNotFoundError as error:
+            hint = f"{error.name} is not installed: pip install 'slatewise[parquet]'"
+            raise RequestError("content-type", f"must be {JSON} here", ARROW, hint) from None
+        columns, rest = streams.read(body)
+        asked = decoded(rest, self._rest_decoder)
+        return self._order(asked, Candidates.of(columns, kinds=self.kinds).conform(self.kinds, self.lines))
+
+    def _order(self, asked: Any, candidates: Candidates) -> Order:
         request = Request(
             candidates=candidates,
             slots=asked.slots,
@@ -157,7 +202,7 @@ class Wire:
         columns = ((name, list(map(getter, sent)) if by_row else getter(sent)) for name, getter in self._getters)
         data = {name: values for name, values in columns if values is not None}
         try:
-            return Candidates.of(data, kinds=self._kinds).conform(self._kinds, self._lines)
+            return Candidates.of(data, kinds=self.kinds).conform(self.kinds, self.lines)
         except RequestError as error:
             if not by_row:
                 raise
@@ -165,9 +210,24 @@ class Wire:
             where = re.sub(r"^candidates\.(.+)\[(\d+)\]$", r"candidates[\2].\1", error.where)
             raise RequestError(where, error.rule, error.got, error.hint) from None
 
-    def _refusal(self, message: str, plain: Any) -> RequestError:
-        fault = find_fault(message, plain, self.body)
-        return RequestError(spelled(fault.path) or "body", fault.rule, fault.got, fault.hint)
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Return what a body holds.
+
+    Raises:
+        RequestError: It is no JSON, or some field does not fit; the path says which.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error), _plain(body), decoder.type) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError("body", f"must be JSON ({error})") from None
+
+
+def _refusal(message: str, plain: Any, into: Any) -> RequestError:
+    fault = find_fault(message, plain, into)
+    return RequestError(spelled(fault.path) or "body", fault.rule, fault.got, fault.hint)
 
 
 def _keyed(amounts: dict[str | int, float], column: Column | None) -> dict[str | int, float]:
