@@ -57,6 +57,20 @@ class Call(NamedTuple):
     trace: bool = False
 
 
+class Answer(NamedTuple):
+    """A page as it is sent.
+
+    Attributes:
+        body: The reply.
+        policy: Hash of the policy that served it.
+        rung: Name of the rung that composed it.
+    """
+
+    body: bytes
+    policy: str
+    rung: str
+
+
 @final
 class Service:
     """What one process serves with.
@@ -67,6 +81,8 @@ class Service:
         journal: The decision log.
         meters: What is measured.
         seal: Makes tokens.
+        clock: Monotonic clock, in seconds.
+        today: The time that people have, in seconds since 1970.
     """
 
     def __init__(
@@ -80,23 +96,27 @@ class Service:
         clock: Callable[[], float] = monotonic,
         today: Callable[[], float] = time,
     ) -> None:
-        """Put the parts together; `clock` is monotonic, `today` is the time that people have, both in seconds."""
+        """Put the parts together."""
         self.rollout = rollout
         self.shared = shared
         self.journal = journal
         self.meters = meters
         self.seal = seal
-        self._clock = clock
-        self._today = today
+        self.clock = clock
+        self.today = today
 
     async def compose(self, call: Call) -> bytes:
-        """Return the reply with the page for a request.
+        """Return the reply with the page for a request; raises as `answer`."""
+        return (await self.answer(call)).body
+
+    async def answer(self, call: Call) -> Answer:
+        """Return the reply with the page for a request, and what its headers say.
 
         Raises:
             RequestError: The request does not fit the policy.
             ShedError: There is no time for it.
         """
-        clock = self._clock
+        clock = self.clock
         began = clock()
         order, deployed, variant = self.rollout.taken(call.body, call.media)
         policy, request = deployed.policy, order.request
@@ -111,7 +131,7 @@ class Service:
         reserved = clock()
         remembered = self.shared.recall(policy)
         under = Conditions(
-            rung=rating.rung, quality=rating.quality, granted=granted, time=0.0 if request.time else self._today()
+            rung=rating.rung, quality=rating.quality, granted=granted, time=0.0 if request.time else self.today()
         )
         if remembered.control is not None:
             request = msgspec.structs.replace(request, control=remembered.control)
@@ -149,4 +169,4 @@ class Service:
         self.rollout.served(deployed, decision, latency_s=ended - call.arrived, now=ended)
         self.meters.served(decision, latency_s=ended - call.arrived)
         spans.note(decision)
-        return reply
+        return Answer(reply, deployed.hash, served.rung)
