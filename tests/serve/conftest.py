@@ -7,7 +7,7 @@ import httpx
 import pytest
 import uvicorn
 
-from slatewise import Feed
+from bodies import patient
 from slatewise.serve.app import application
 
 POLICY = "golden/policy.yaml"
@@ -15,7 +15,7 @@ POLICY = "golden/policy.yaml"
 
 @pytest.fixture(scope="session")
 def feed(pytestconfig):
-    return Feed.load(pytestconfig.rootpath / "tests" / POLICY)
+    return patient(pytestconfig.rootpath / "tests" / POLICY)
 
 
 @pytest.fixture(scope="session")

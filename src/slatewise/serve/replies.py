@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from slatewise.core.page import PageDocument
+from slatewise.core.page import PageDocument, RuleCost
 
 Freshness: TypeAlias = Literal["fresh", "stale", "local"]
 
@@ -45,10 +45,21 @@ class ComposeReply(PageDocument, frozen=True, kw_only=True):
     served: Served
 
 
+class ExplainReply(PageDocument, frozen=True, kw_only=True):
+    """A page with its trace, composed by the full pipeline and not counted as served.
+
+    Attributes:
+        costs: What each rule costs the page; only if asked for.
+    """
+
+    costs: tuple[RuleCost, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a request was refused.
 
     Attributes:
+        code: HTTP status that says as much.
         where: Path of the field.
         rule: What would have been right.
         got: The offending value, shortened.
@@ -56,6 +67,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         message: All of it in one sentence.
     """
 
+    code: int = 400
     where: str
     rule: str
     got: str | None = None
@@ -71,6 +83,28 @@ class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     error: Refusal
+
+
+class BatchEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The reply to one request of a batch: a page, or why there is none.
+
+    Attributes:
+        page: The page.
+        error: Why there is none.
+    """
+
+    page: ComposeReply | msgspec.UnsetType = msgspec.UNSET
+    error: Refusal | msgspec.UnsetType = msgspec.UNSET
+
+
+class BatchReply(msgspec.Struct, frozen=True, kw_only=True):
+    """The replies to a batch.
+
+    Attributes:
+        replies: One for each request, in their order.
+    """
+
+    replies: tuple[BatchEntry, ...]
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
