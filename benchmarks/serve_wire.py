@@ -1,0 +1,172 @@
+"""The wire over HTTP: what transport, codec and validation cost a request, beside a bare echo in the same process.
+
+A server in a process of its own decodes bodies exactly as the service does, composes nothing, and encodes the same page
+each time; its CPU time is read before and after each block of requests, and the blocks of all forms take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow
+from pyarrow import ipc
+
+import slatewise
+from report import Row, show
+from slatewise.serve.arrow import ARROW
+from slatewise.serve.wire import JSON
+
+POLICY = Path(slatewise.__file__).parent / "demo" / "policies" / "paced.yaml"
+ROWS, SLOTS, SEED = 300, 20, 11
+GOALS = {"rows": 250.0, "columns": 160.0, "Arrow": 160.0}
+REST = {"request_id": "request-000017", "user": "user-12345", "slots": SLOTS}
+
+
+def columns() -> dict[str, list[Any]]:
+    """Return 300 candidates of the demo's three lines, as its policy has them."""
+    rng = np.random.default_rng(SEED)
+    return {
+        "item_id": [f"N{100_000 + row}" for row in range(ROWS)],
+        "line": rng.choice(["for_you", "trending", "fresh"], ROWS, p=[0.5, 0.3, 0.2]).tolist(),
+        "score": rng.gamma(2.0, 1.5, ROWS).tolist(),
+        "opened": (rng.random(ROWS) < 0.05).tolist(),
+        "cluster": [f"c{one}" if one else None for one in rng.integers(0, 40, ROWS)],
+    }
+
+
+def bodies() -> dict[str, tuple[str, bytes]]:
+    """Return the same request in every form: its media type and its bytes."""
+    by_column = columns()
+    by_row = [dict(zip(by_column, row, strict=True)) for row in zip(*by_column.values(), strict=True)]
+    arrays = {name: pyarrow.array(values) for name, values in by_column.items()}
+    arrays |= {name: arrays[name].dictionary_encode() for name in ("line", "cluster")}
+    table = pyarrow.table(arrays).replace_schema_metadata({"slatewise": json.dumps(REST)})
+    sink = io.BytesIO()
+    with ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    forms = {"rows": by_row, "columns": by_column}
+    found = {name: (JSON, msgspec.json.encode({**REST, "candidates": form})) for name, form in forms.items()}
+    return {**found, "Arrow": (ARROW, sink.getvalue())}
+
+
+def server() -> None:
+    """Serve `/echo` (bare ASGI), `/wire` (all but composing) and `/cpu` until killed; prints the port."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    from slatewise import Feed
+    from slatewise.serve.app import application
+    from slatewise.serve.limits import Limits
+    from slatewise.serve.replies import ComposeReply, Served
+    from slatewise.serve.routes import BodyRoute, Taken
+    from slatewise.serve.wire import Wire
+
+    feed = Feed.load(POLICY)
+    wire = Wire(feed.policy, Limits())
+    form, body = bodies()["rows"]
+    document = feed.compose(wire.decode(body, form).request).document()
+    service = next(one for one in application(feed).routes if isinstance(one.app, BodyRoute)).app.service
+
+    async def answer(call: Any, _: Any) -> Response:
+        wire.decode(call.body, call.media)
+        reply = msgspec.json.encode(ComposeReply(**msgspec.structs.asdict(document), served=Served(page="x" * 40)))
+        return Response(reply, headers={"X-Slatewise-Policy": document.policy}, media_type=JSON)
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            more = (await receive()).get("more_body", False)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def cpu(_: Any) -> Response:
+        return Response(str(process_time()))
+
+    taken = Taken((JSON, ARROW), 1_048_576)
+    inner = Starlette(routes=[Route("/wire", BodyRoute(service, taken, answer), methods=["POST"]), Route("/cpu", cpu)])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await (echo if scope.get("path") == "/echo" else inner)(scope, receive, send)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")).run([listener])
+
+
+def measured(passes: int = 9, block: int = 400) -> dict[tuple[str, str], float]:
+    """Return the server's CPU time of a request in microseconds, by route and form: the median of the blocks."""
+    command = [sys.executable, __file__, "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            port = int(process.stdout.readline())
+            return asyncio.run(_measured(port, passes, block))
+        finally:
+            process.kill()
+
+
+async def _measured(port: int, passes: int, block: int) -> dict[tuple[str, str], float]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def ask(head: bytes, body: bytes) -> bytes:
+        writer.write(head + body)
+        said = await reader.readuntil(b"\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 200"), said
+        length = next(line for line in said.lower().split(b"\r\n") if line.startswith(b"content-length"))
+        return await reader.readexactly(int(length.split(b":")[1]))
+
+    async def cpu() -> float:
+        return float(await ask(b"GET /cpu HTTP/1.1\r\nhost: x\r\n\r\n", b""))
+
+    found: dict[tuple[str, str], list[float]] = {}
+    for turn in range(passes + 1):
+        for name, (media, body) in bodies().items():
+            for route in ("/echo", "/wire"):
+                head = (
+                    f"POST {route} HTTP/1.1\r\nhost: x\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n\r\n"
+                )
+                before = await cpu()
+                for _ in range(block):
+                    await ask(head.encode(), body)
+                spent = (await cpu() - before) / block * 1e6
+                if turn:  # the first turn warms up
+                    found.setdefault((route, name), []).append(spent)
+    writer.close()
+    return {key: float(np.median(values)) for key, values in found.items()}
+
+
+def rows() -> list[Row]:
+    """Return one row for each form of a request."""
+    cpu, sizes = measured(), {name: len(body) for name, (_, body) in bodies().items()}
+    return [
+        Row(
+            f"transport, codec and validation, {ROWS} candidates as {name}",
+            f"<= {goal:.0f} µs CPU",
+            f"{cpu['/wire', name]:.0f} µs, body of {sizes[name] / 1000:.0f} kB",
+            f"a bare ASGI echo of the body: {cpu['/echo', name]:.0f} µs",
+            cpu["/wire", name] <= goal,
+        )
+        for name, goal in GOALS.items()
+    ]
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--serve", action="store_true", help="be the server that is measured")
+    if options.parse_args().serve:
+        server()
+    else:
+        show(rows())
