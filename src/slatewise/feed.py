@@ -25,6 +25,7 @@ from slatewise.core.columns import Codes, Embedding, KeyLists, Keys, Kind
 from slatewise.core.constraints import UNIT, Constraints, Rulebook
 from slatewise.core.control import Control
 from slatewise.core.ledger import Ledger
+from slatewise.core.narrow import ALL, Within, allowed, unseen
 from slatewise.core.page import Page, PlacedItem, RuleCost
 from slatewise.core.policy import Policy, StageTable
 from slatewise.core.problem import Solution
@@ -76,17 +77,18 @@ class Feed:
         ['a', 'c', 'b']
     """
 
-    __slots__ = ("_plan", "_reach", "_remembered", "_terminal", "policy")
+    __slots__ = ("_plan", "_reach", "_remembered", "_terminal", "_whole", "policy")
 
-    def __init__(self, policy: Policy) -> None:
-        """Take a checked policy."""
+    def __init__(self, policy: Policy, *, of: Policy | None = None) -> None:
+        """Take a checked policy; one that is a rung `of` another signs pages, and remembers, as that one does."""
         self.policy = policy
         self._plan = tuple(_plan(policy))
         self._terminal = policy.selectors[-1]
+        self._whole = whole = of or policy
         kinds: dict[str, Kind] = {**policy.head.columns, "item_id": "key", "line": "key"}
-        rules = [rule for rule in policy.rules if rule.reach]
-        uses = [use for rule in rules for use in rule.uses] + list(self._terminal.remembers.items())
-        self._reach = max([rule.reach for rule in rules] + [self._terminal.reach])
+        rules = [rule for rule in whole.rules if rule.reach]
+        uses = [use for rule in rules for use in rule.uses] + list(whole.selectors[-1].remembers.items())
+        self._reach = max([rule.reach for rule in rules] + [whole.selectors[-1].reach])
         remembered: dict[str, Kind] = {name: kinds.get(name, kind) for name, kind in uses}
         self._remembered = remembered
 
@@ -103,14 +105,19 @@ class Feed:
         """
         return cls(Policy.load(path, stages))
 
-    def compose(self, request: Request, *, trace: bool = False) -> Page:
+    @property
+    def remembers(self) -> frozenset[str]:
+        """Columns of the rows shown last that go into the state of a session."""
+        return frozenset(self._remembered if self._reach else ())
+
+    def compose(self, request: Request, within: Within = ALL, *, trace: bool = False) -> Page:
         """Return the page for a request.
 
         Raises:
             RequestError: The request does not fit the policy; what can happen on an ordinary day (rules that
                 cannot all hold, too few candidates) is a status of the page instead.
         """
-        chosen = self._chosen(self.policy.admit(request), self._plan, trace)
+        chosen = self._chosen(self.policy.admit(request), self._plan, trace, within)
         return self._page(chosen, trace)
 
     def costs(self, request: Request) -> tuple[RuleCost, ...]:
@@ -152,7 +159,7 @@ class Feed:
         """
         return Control.restore(snapshot, self.policy.memories)
 
-    def account(self, request: Request) -> Ledger:
+    def account(self, request: Request, within: Within = ALL) -> Ledger:
         """Return the ledger of the page that `compose` gives, which is composed again for it.
 
         That takes more pages still, to see what rows displaced: it is meant for the time after a page was served.
@@ -160,7 +167,7 @@ class Feed:
         Raises:
             RequestError: As `compose`.
         """
-        return accounted(self._chosen(self.policy.admit(request), self._plan, trace=True))
+        return accounted(self._chosen(self.policy.admit(request), self._plan, True, within))
 
     def pool(self, request: Request) -> tuple[Candidates, Codes]:
         """Return what the last selector chooses from, with every column, and where it stands in the request's rows.
@@ -171,19 +178,21 @@ class Feed:
         run, _ = self._prepared(self.policy.admit(request), self._plan)
         return run.candidates, run.rows
 
-    def _chosen(self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False) -> Chosen:
+    def _chosen(
+        self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False, within: Within = ALL
+    ) -> Chosen:
         """Run the stages on a request that was admitted."""
-        run, constraints = self._prepared(request, plan, trace)
+        run, constraints = self._prepared(request, plan, trace, within)
         run.candidates.finite(self._terminal.by)
         solution = self._terminal.select(run.candidates, constraints.slots, constraints=constraints, request=request)
         return Chosen(request, run.candidates, run.rows, run.history, self._terminal, constraints, solution)
 
     def _prepared(
-        self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False
+        self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False, within: Within = ALL
     ) -> tuple[_Run, Constraints]:
         """Run the stages before the last selector."""
         slots = request.slots or 0
-        run = _unseen(request)
+        run, ceilings = _started(request, within), within.ceilings
         past = request.state.past(self._remembered) if request.state is not None and self._reach else None
         constraints = None
         for stage, book in plan:
@@ -193,6 +202,9 @@ class Feed:
                 if trace:
                     run.history.append(Annotated(stage, run.rows, before, run.candidates))
             elif isinstance(stage, Selector):
+                if ceilings:
+                    _keep(run, allowed(run.candidates, ceilings, stage.by))
+                    ceilings = ()
                 if stage is self._terminal:
                     constraints = Constraints(book, run.candidates, slots, past=past)
                     break
@@ -249,9 +261,9 @@ class Feed:
             items=items,
             value=solution.value,
             status=measured(candidates, chosen.constraints, solution, request.slots or 0),
-            policy=self.policy.hash,
+            policy=self._whole.hash,
             state=self._after(request.state or State(), candidates, solution),
-            trace=Trace(self.policy.hash, explained(chosen)) if trace else None,
+            trace=Trace(self._whole.hash, explained(chosen)) if trace else None,
         )
 
     def _after(self, state: State, candidates: Candidates, solution: Solution) -> State:
@@ -316,12 +328,14 @@ def _narrow(run: _Run, picked: Codes) -> None:
     run.candidates, run.rows = run.candidates.take(rows), run.rows[rows]
 
 
-def _unseen(request: Request) -> _Run:
-    """Start a run with the candidates that the session was not shown before."""
+def _started(request: Request, within: Within) -> _Run:
+    """Start a run with the rows that may be chosen; by default, those that the session was not shown before."""
     candidates = request.candidates
-    rows = np.arange(len(candidates), dtype=np.int32)
-    if request.state is None or not request.state.shown:
-        return _Run(candidates, rows)
-    shown = set(request.state.shown)
-    rows = rows[[item not in shown for item in candidates.item_id]]
-    return _Run(candidates.take(rows), rows)
+    rows = unseen(request) if within.rows is None else within.rows
+    return _Run(candidates if len(rows) == len(candidates) else candidates.take(rows), rows)
+
+
+def _keep(run: _Run, rows: Codes | None) -> None:
+    """Go on with some rows; None is all of them."""
+    if rows is not None:
+        run.candidates, run.rows = run.candidates.take(rows), run.rows[rows]

@@ -121,6 +121,11 @@ class Policy:
         return plain
 
     @property
+    def source(self) -> Document:
+        """The document that it was read from; an empty one if it was built in Python."""
+        return self._document
+
+    @property
     def selectors(self) -> tuple[Selector, ...]:
         """The stages that pick rows, in running order."""
         return tuple(stage for stage in self.stages if isinstance(stage, Selector))

@@ -32,7 +32,8 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         by: The number column that `greedy` maximises; that of the policy's last stage if not given.
         candidates: Most candidates of a line that are looked at, by `keep`, and those that floors need; None is all.
         keep: The number column of candidates by which they are kept, largest first.
-        quality: The rung is taken while the quality factor is at least this and it fits the time that is left.
+        quality: The rung is taken while the quality factor is at least this and it fits the time that is left; the
+            last one whatever the factor.
     """
 
     name: Name
@@ -50,17 +51,19 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The slow loop that moves between rungs: a factor that falls when pages are late, and rises when they are not.
 
     Attributes:
-        target_ms: Latency that `percentile` of the pages should keep.
+        target_ms: Latency that `percentile` of the pages should keep; None is a quarter of the budget.
         percentile: Of pages, in percent; between 0 and 100, both excluded.
         step: What a page in time adds to the factor; a late one takes percentile / (100 - percentile) times that.
         least: The factor's floor.
+        full: The full pipeline is taken while the factor is at least this.
         calm_s: Seconds without a late page before a higher rung is tried again.
     """
 
-    target_ms: Annotated[float, Meta(gt=0, le=60_000)] = 10.0
+    target_ms: Annotated[float, Meta(gt=0, le=60_000)] | None = None
     percentile: Annotated[float, Meta(gt=0, lt=100)] = 95.0
     step: Annotated[float, Meta(gt=0, le=1)] = 0.01
     least: Share = 0.1
+    full: Share = 0.5
     calm_s: Annotated[float, Meta(ge=0, le=3_600)] = 1.0
 
 
