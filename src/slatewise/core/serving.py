@@ -56,7 +56,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         step: What a page in time adds to the factor; a late one takes percentile / (100 - percentile) times that.
         least: The factor's floor.
         full: The full pipeline is taken while the factor is at least this.
-        calm_s: Seconds without a late page before a higher rung is tried again.
+        calm_s: Seconds in which `percentile` of the pages must be in time before a higher rung is tried again.
     """
 
     target_ms: Annotated[float, Meta(gt=0, le=60_000)] | None = None

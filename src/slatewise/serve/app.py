@@ -20,6 +20,7 @@ from starlette.routing import Route
 from slatewise import __version__
 from slatewise.core.errors import SlatewiseError
 from slatewise.feed import Feed
+from slatewise.serve.gate import ShedError
 from slatewise.serve.journal import Journal
 from slatewise.serve.limits import Limits
 from slatewise.serve.meters import Meters
@@ -29,7 +30,7 @@ from slatewise.serve.replies import Health
 from slatewise.serve.rollout import Deployed, Rollout
 from slatewise.serve.routes import page_routes
 from slatewise.serve.seal import Seal
-from slatewise.serve.service import Service, ShedError
+from slatewise.serve.service import Service
 from slatewise.serve.shared import Shared
 from slatewise.serve.wire import JSON
 

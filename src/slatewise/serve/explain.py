@@ -13,9 +13,10 @@ from typing import Literal, TypeAlias, final
 import msgspec
 
 from slatewise.core.request import Request
+from slatewise.serve.gate import ShedError
 from slatewise.serve.replies import ExplainReply
 from slatewise.serve.rollout import Deployed
-from slatewise.serve.service import Call, Service, ShedError
+from slatewise.serve.service import Call, Service
 
 Depth: TypeAlias = Literal["trace", "costs"]
 

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slatewise.core.errors import SlatewiseError
+from slatewise.serve.gate import ShedError
 from slatewise.serve.replies import ErrorReply, Refusal
-from slatewise.serve.service import ShedError
 from slatewise.serve.wire import JSON
 
 log = logging.getLogger("slatewise.serve")

@@ -17,10 +17,11 @@ from slatewise.core.errors import RequestError, shown
 from slatewise.serve.arrow import ARROW
 from slatewise.serve.body import Receive, read_body
 from slatewise.serve.explain import Depth, Explainer
+from slatewise.serve.gate import ShedError
 from slatewise.serve.headers import said
 from slatewise.serve.limits import Limits
 from slatewise.serve.refusals import refusal_of
-from slatewise.serve.service import Call, Service, ShedError
+from slatewise.serve.service import Call, Service
 from slatewise.serve.wire import JSON, POLICY, RUNG, decoded
 
 Scope: TypeAlias = MutableMapping[str, Any]

@@ -123,7 +123,7 @@ class Service:
         decoded = clock()
         budget_s = (call.budget_ms or policy.head.serve.budget_ms) / 1e3
         due = call.arrived + budget_s
-        rating = deployed.pilot.choose(now=decoded, due=due)
+        rating = deployed.pilot.choose(now=decoded, arrived=call.arrived, due=due)
         if rating is None:
             raise ShedError("deadline")
         token = self.seal.page(request.id, call.body, deployed.hash)
@@ -155,7 +155,9 @@ class Service:
         document = (page if trace else page.untraced()).document()
         reply = msgspec.json.encode(ComposeReply(**msgspec.structs.asdict(document), served=served))
         ended = clock()
-        deployed.pilot.learn(rating, took_s=composed - reserved, latency_s=ended - call.arrived, now=ended)
+        rest_s = decoded - began + ended - composed
+        latency_s = ended - call.arrived
+        deployed.pilot.learn(rating, took_s=composed - reserved, rest_s=rest_s, latency_s=latency_s, now=ended)
         self.shared.served(policy, request, page, token)
         timings = {
             "age": (began - call.arrived) * 1e3,
@@ -166,7 +168,7 @@ class Service:
         }
         decision = Decision(policy, request, call.body, call.media, under, remembered, page, served, timings)
         self.journal.offer(decision)
-        self.rollout.served(deployed, decision, latency_s=ended - call.arrived, now=ended)
-        self.meters.served(decision, latency_s=ended - call.arrived)
+        self.rollout.served(deployed, decision, latency_s=latency_s, now=ended)
+        self.meters.served(decision, latency_s=latency_s)
         spans.note(decision)
         return Answer(reply, deployed.hash, served.rung)

@@ -1,0 +1,134 @@
+"""Arrival: when a request came, as far as a process can know.
+
+A request waits in the kernel, and then in the event loop, before any of our code sees it. While the loop works, it
+looks at no connection; so what it finds when it comes round may have waited since it last looked. `Turns` keeps when
+that was, and a request is taken to be as old as it can be: rather too early than too late. It is told of three things:
+that data came, that a reply was done, and that a timer fired, which is late where anything else kept the loop busy.
+
+How old a request is said to be is never less than it is in the loop by more than `BEAT_S + SLACK_S`. What it waited
+before the kernel had it, only a proxy can know: `X-Slatewise-Start` says when it was there, in milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterable
+from typing import Any, cast, final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+ARRIVED = "slatewise.arrived"
+"""Key of a scope: when the request arrived, in seconds of the service's monotonic clock."""
+
+BUDGET, START = b"x-slatewise-budget-ms", b"x-slatewise-start"
+"""Headers: time for the request, and when a proxy had it; both in milliseconds."""
+
+LONGEST_S = 60.0
+"""Largest budget, and largest age that is believed."""
+
+BEAT_S = 0.005
+"""How often the timer fires while there are connections."""
+
+SLACK_S = 0.0005
+"""What is not taken for work: the loop's own time between two callbacks."""
+
+
+@final
+class Turns:
+    """When the loop last looked at its connections.
+
+    All times are seconds of one monotonic clock, which the caller reads.
+    """
+
+    __slots__ = ("_beat", "_data", "_floor", "_looked", "_since", "_worked")
+
+    def __init__(self) -> None:
+        """Start with a loop that was never busy."""
+        self._looked = self._floor = self._data = self._worked = float("-inf")
+        self._beat: float | None = None
+        self._since = 0.0
+
+    def data(self, now: float) -> float:
+        """Return when data that is seen now may have come."""
+        if self._worked > self._data:  # the first of this look: what it finds came after the look before
+            self._floor = self._looked if now - self._worked <= SLACK_S else now
+            self._looked = now
+        elif now - self._data > SLACK_S:
+            self._floor = self._looked = now
+        self._data = now
+        if self._beat is None or (self._since == self._beat and not self._is_late(now)):
+            return self._floor
+        return min(self._floor, self._since)
+
+    def replied(self, now: float) -> None:
+        """Take note that a reply was done."""
+        self._worked = now
+
+    def beat(self, now: float | None) -> None:
+        """Take note that the timer fired; None that it does not run any more."""
+        if now is not None:
+            looked = now - self._data <= SLACK_S
+            self._since = self._beat if self._beat is not None and self._is_late(now) and not looked else now
+        self._beat = now
+
+    def _is_late(self, now: float) -> bool:
+        return self._beat is not None and now - self._beat > BEAT_S + SLACK_S
+
+
+def stamping(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol]:
+    """Return uvicorn's protocol, which also writes down when requests arrived; for `uvicorn.Config(http=...)`."""
+
+    class Stamping(HttpToolsProtocol):
+        """HTTP with arrivals."""
+
+        _beats: set[AbstractEventLoop] = set()
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if self.loop not in self._beats:
+                self._beats.add(self.loop)
+                self._beat()
+
+        def data_received(self, data: bytes) -> None:
+            self._arrived = turns.data(clock())
+            super().data_received(data)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            cast("dict[str, Any]", self.scope)[ARRIVED] = self._arrived
+
+        def on_response_complete(self) -> None:
+            turns.replied(clock())
+            super().on_response_complete()
+
+        def _beat(self) -> None:
+            if self.connections:
+                turns.beat(clock())
+                self.loop.call_later(BEAT_S, self._beat)
+            else:
+                turns.beat(None)
+                self._beats.discard(self.loop)
+
+    return Stamping
+
+
+def said(headers: Iterable[tuple[bytes, bytes]], today: float) -> tuple[float | None, float]:
+    """Return (the budget in milliseconds, the age in seconds) that headers say; None and 0 where they say nothing.
+
+    What is no number is nothing here: it is refused where the whole request is read.
+    """
+    budget_ms, age_s = None, 0.0
+    for name, value in headers:
+        if name == BUDGET:
+            number = _number(value)
+            budget_ms = number if 0 < number <= LONGEST_S * 1e3 else None
+        elif name == START and (number := _number(value)) == number:
+            age_s = today - number / 1e3
+    return budget_ms, age_s
+
+
+def _number(text: bytes) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
