@@ -13,6 +13,7 @@ from secrets import token_bytes
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,7 +21,7 @@ from starlette.routing import Route
 from slatewise import __version__
 from slatewise.core.errors import SlatewiseError
 from slatewise.feed import Feed
-from slatewise.serve.gate import ShedError
+from slatewise.serve.gate import Gated, ShedError
 from slatewise.serve.journal import Journal
 from slatewise.serve.limits import Limits
 from slatewise.serve.meters import Meters
@@ -47,7 +48,7 @@ def application(feed: Feed, limits: Limits | None = None) -> Starlette:
 
 
 def assembled(service: Service, limits: Limits, *, more: Sequence[Route] = ()) -> Starlette:
-    """Return the application around a service, with more routes if there are any."""
+    """Return the application around a service, with more routes if there are any; what composes is behind its gate."""
 
     async def healthz(_: Request) -> Response:
         health = Health(status="ok", policy=service.rollout.active.hash, version=__version__)
@@ -62,6 +63,9 @@ def assembled(service: Service, limits: Limits, *, more: Sequence[Route] = ()) -
             Route("/healthz", healthz, methods=["GET"]),
             Route("/openapi.json", describe, methods=["GET"]),
             *more,
+        ],
+        middleware=[
+            Middleware(Gated, gate=service.gate, rollout=service.rollout, clock=service.clock, today=service.today)
         ],
         exception_handlers=dict.fromkeys((SlatewiseError, HTTPException, ShedError, Exception), refused),
     )

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from slatewise.core.errors import RequestError, shown
+from slatewise.serve.arrival import ARRIVED
 from slatewise.serve.arrow import ARROW
 from slatewise.serve.body import Receive, read_body
 from slatewise.serve.explain import Depth, Explainer
@@ -52,10 +53,9 @@ class BodyRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; refusals are raised, and answered by the application around."""
-        arrived = self.service.clock()
         headers = said(dict(scope["headers"]), media=self._taken.media, today=self.service.today())
         body = await read_body(receive, headers, self._taken.limit)
-        call = Call(body, headers.media, arrived - headers.age_s, headers.budget_ms)
+        call = Call(body, headers.media, scope[ARRIVED], headers.budget_ms)
         response = await self._answer(call, scope)
         await response(scope, receive, send)
 

@@ -31,6 +31,7 @@ from prometheus_client import disable_created_metrics
 
 from slatewise.core.policy import Policy
 from slatewise.serve import garbage
+from slatewise.serve.arrival import Turns, stamping
 from slatewise.serve.assembly import Parts, put_together
 from slatewise.serve.front import Front
 from slatewise.serve.listener import BACKLOG, notify
@@ -135,7 +136,7 @@ class _Life:
         self._server = _Uvicorn(
             uvicorn.Config(
                 front,
-                http="httptools",
+                http=stamping(Turns(), monotonic),
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -16,27 +16,13 @@ import msgspec
 
 from slatewise.ladder import Conditions
 from slatewise.serve import spans
+from slatewise.serve.gate import Gate
 from slatewise.serve.journal import Decision, Journal
 from slatewise.serve.meters import Meters
 from slatewise.serve.replies import ComposeReply, Served
 from slatewise.serve.rollout import Rollout
 from slatewise.serve.seal import Seal
 from slatewise.serve.shared import Shared
-
-
-class ShedError(Exception):
-    """A request that is turned away because there is no time for it.
-
-    Attributes:
-        why: `deadline`, `crowd` or `drain`.
-        retry_s: When it may be asked again, in seconds.
-    """
-
-    def __init__(self, why: str, retry_s: float = 1.0) -> None:
-        """Say why."""
-        super().__init__(why)
-        self.why = why
-        self.retry_s = retry_s
 
 
 class Call(NamedTuple):
@@ -81,6 +67,7 @@ class Service:
         journal: The decision log.
         meters: What is measured.
         seal: Makes tokens.
+        gate: Who is let in.
         clock: Monotonic clock, in seconds.
         today: The time that people have, in seconds since 1970.
     """
@@ -102,6 +89,7 @@ class Service:
         self.journal = journal
         self.meters = meters
         self.seal = seal
+        self.gate = Gate(noted=meters.shed)
         self.clock = clock
         self.today = today
 
@@ -125,7 +113,7 @@ class Service:
         due = call.arrived + budget_s
         rating = deployed.pilot.choose(now=decoded, arrived=call.arrived, due=due)
         if rating is None:
-            raise ShedError("deadline")
+            raise self.gate.turned_away("deadline")
         token = self.seal.page(request.id, call.body, deployed.hash)
         granted = await self.shared.granted(policy, request, token, left_s=due - decoded)
         reserved = clock()
