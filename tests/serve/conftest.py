@@ -1,4 +1,4 @@
-"""A real server on a free port."""
+"""Real servers on free ports."""
 
 import threading
 import time
@@ -8,6 +8,7 @@ import pytest
 import uvicorn
 
 from bodies import patient
+from redis_server import PROGRAM, RedisServer
 from slatewise.serve.app import application
 
 POLICY = "golden/policy.yaml"
@@ -30,3 +31,23 @@ def client(feed):
         yield client
     server.should_exit = True
     thread.join(timeout=10)
+
+
+@pytest.fixture
+def redis_server(tmp_path):
+    """A Redis server of the test's own."""
+    if PROGRAM is None:
+        pytest.skip("needs the program redis-server")
+    server = RedisServer(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory):
+    """A Redis server that tests share; each takes a tenant of its own."""
+    if PROGRAM is None:
+        pytest.skip("needs the program redis-server")
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.kill()

@@ -17,6 +17,7 @@ import msgspec
 
 from slatewise.core.admission import Head, admitted
 from slatewise.core.artefact import Artefact
+from slatewise.core.caps import misfits
 from slatewise.core.columns import Kind
 from slatewise.core.document import Document, convert
 from slatewise.core.errors import PolicyError, did_you_mean, nearest, shown
@@ -176,6 +177,8 @@ class Policy:
             if isinstance(feature, str) and feature != "any":
                 rule = "must be a list of values, or `any`"
                 raise error(PolicyError, ("context", name), rule, shown(feature))
+        for where, rule, got, hint in misfits(head.serve.caps, head.lines, head.columns):
+            raise error(PolicyError, ("serve", "caps", *where), rule, got, hint)
 
     def _check_rules(self) -> None:
         names: set[str] = set()

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias, final
 import msgspec
 from msgspec import Meta
 
-from slatewise.core.columns import LARGEST
-from slatewise.core.rules import Match
+from slatewise.core.columns import LARGEST, Kind
+from slatewise.core.rules import Match, kind_for
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
@@ -84,6 +84,10 @@ class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         within_s: Length of the sliding span, in seconds.
         counts: What is counted; caps of users count items served, until an impression confirms or time releases them.
         failing: What is done while the store cannot be asked: `open` goes by local counts, `closed` shows none of it.
+
+    Examples:
+        >>> Cap(name="two a day", group={"line": "ads"}, per="item_id", at_most=2).uses
+        (('line', 'key?'), ('item_id', 'key?'))
     """
 
     name: Name
@@ -94,6 +98,19 @@ class Cap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     within_s: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
     counts: Counted = "served"
     failing: Literal["open", "closed"] = "open"
+
+    def __post_init__(self) -> None:
+        """Refuse a cap that contradicts itself."""
+        if self.scope == "user" and self.counts != "served":
+            raise ValueError(f"cap {self.name!r} is of each user, which counts `served` items, not {self.counts!r}")
+        if self.counts != "spend" and self.at_most != int(self.at_most):
+            raise ValueError(f"cap {self.name!r} counts items: at_most must be a whole number, got {self.at_most}")
+
+    @property
+    def uses(self) -> tuple[tuple[str, Kind], ...]:
+        """Columns of candidates that the cap looks at, with the kind that each use asks for."""
+        per: list[tuple[str, Kind]] = [(self.per, "key?")] if self.per is not None else []
+        return (*((name, kind_for(match)) for name, match in self.group.items()), *per)
 
 
 @final

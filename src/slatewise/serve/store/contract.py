@@ -2,6 +2,11 @@
 
 Every call is one atomic step. None of them is on the way of a request but `reserve`, and that only where a policy has
 caps of users. What fails raises `StoreError`; whoever calls goes on without.
+
+Every call that depends on time is given it, in seconds of the time that people have. Clocks of workers differ a little
+and may jump: what lies further in the future than it may lie in the past is taken for an error of a clock, and is
+over. Counts slide in twelfths of their span (`serve.windows`): what is older than the span and a twelfth of it never
+counts, what is younger than the span always does.
 """
 
 from __future__ import annotations
@@ -11,9 +16,26 @@ from typing import Protocol
 
 import msgspec
 
+LATE_S = 3_600.0
+"""How long after its hold has ended an item of a page can still be confirmed, in seconds."""
+
+WORKER_S = 10.0
+"""How long after its last merge a worker counts as one of the workers, in seconds."""
+
+REPEAT_S = 3_600.0
+"""How long after its last merge a worker's merges are told from repeated ones, in seconds."""
+
+MOST_PAGES = 128
+"""Pages of a user that are remembered. One more takes the place of the oldest whose hold has ended; a user with so many
+pages on hold is granted nothing more."""
+
 
 class StoreError(Exception):
     """The store did not answer, or not in time; nothing is known of what it did."""
+
+
+class UndoneError(StoreError):
+    """The store was not reached, or it refused: it surely did nothing."""
 
 
 class Merge(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +54,18 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     deltas: Mapping[str, float]
     spans: Mapping[str, float]
+
+
+class Merged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a merge brought back.
+
+    Attributes:
+        totals: Counter to what it holds now, over all workers.
+        workers: Workers that merged lately, this one included, >= 1.
+    """
+
+    totals: Mapping[str, float]
+    workers: int
 
 
 class Want(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,23 +105,30 @@ class Store(Protocol):
 
     kind: str
 
-    async def merge(self, merge: Merge) -> Mapping[str, float]:
+    async def merge(self, merge: Merge) -> Merged:
         """Add counts, and return what every counter in `spans` holds now, over all workers, this merge included."""
         ...
 
     async def reserve(self, user: str, page: str, wants: Sequence[Want], *, time: float, hold_s: float) -> list[int]:
         """Take from a user's caps, all in one step, and return what each want was granted.
 
-        The same page asked again is granted the same. What is not confirmed within `hold_s` is given back.
+        What is not confirmed within `hold_s` is given back. Until then the same page asked again is granted the same;
+        once it is settled, what it really took.
         """
         ...
 
     async def settle(self, user: str, page: str, used: Mapping[str, int], *, time: float) -> None:
-        """Say what a page really took: the rest of what it had reserved is given back."""
+        """Say what a page really took: the rest of what it had reserved is given back.
+
+        The first word on a page stands. Of a page that the store does not know, nothing is remembered.
+        """
         ...
 
     async def confirm(self, user: str, page: str, counter: str, *, time: float) -> bool:
-        """Count one item as shown, also late; return whether it was not counted before in full."""
+        """Count one item as shown, also up to `LATE_S` after its hold; return whether it was.
+
+        It is not if the page took no more of the counter than was counted already, or if the store does not know it.
+        """
         ...
 
     async def fresh(self, keys: Sequence[str], *, time: float, keep_s: float) -> list[bool]:
