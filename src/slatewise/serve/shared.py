@@ -215,7 +215,8 @@ class Shared:
         """Merge once, and tell the store what pages took; if it does not answer, all of it waits for the next time."""
         with suppress(StoreError):
             await self._merge()
-            while self._taken:
+            until = self._clock() + self._syncing.every_s  # the next merge does not wait for a long queue
+            while self._taken and self._clock() < until:
                 await self._tell(self._taken[0])
                 self._taken.popleft()
 
