@@ -174,6 +174,10 @@ def test_exploring_says_how_probable_a_score_was():
     for place in range(60):
         written = shade.annotate(items, Request(candidates=items, control=control, id=str(place)))
         seen.add((round(written["utility"][0], 6), written["propensity"][0].round(6)))
+        (chance,) = shade.chances(["posts", "ads"], Request(candidates=items, control=control, id=str(place)))
+        assert (chance.line, chance.propensity) == ("ads", written["propensity"][0])
+        assert written["utility"][0] == pytest.approx(21.0 * np.exp(0.1 * chance.way))
+    assert not shade.chances(["ads"], Request(candidates=items))  # nothing is learned yet
     assert seen == {(21.0, 0.6), (round(21 * np.exp(0.1), 6), 0.2), (round(21 * np.exp(-0.1), 6), 0.2)}
 
 

@@ -30,7 +30,7 @@ from slatewise.core.columns import LARGEST, Kind, Numbers, Positive
 from slatewise.core.ledger import Accounting, Ledger
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request, Segment, segment_of
-from slatewise.core.stage import Controller
+from slatewise.core.stage import Chance, Controller
 from slatewise.methods.explore import Account, Explore
 from slatewise.methods.winrates import Learning, WinRates
 
@@ -197,6 +197,19 @@ class Shade(Controller, frozen=True, kw_only=True):
         most = min(LARGEST if self.most is None else self.most, known)
         curve = landscape.cautious(self.caution)
         return factor * curve.best_of(rows.worths / factor, rows.rate, most / factor)
+
+    def chances(self, lines: Sequence[str], request: Request) -> Sequence[Chance]:
+        """Return how each line explores that has learned something and may still spend."""
+        if self.explore is None:
+            return ()
+        memory = self.recall(request)
+        able = [
+            line
+            for line in lines
+            if line in self.learn and self._rates(memory, line).ready and not memory.accounts.get(line, Account()).empty
+        ]
+        ways = [self.explore.drawn(request.id, line) for line in able]
+        return [Chance(line, way, self.explore.propensity(way)) for line, way in zip(able, ways, strict=True)]
 
     def _learned(self, line: str, rows: _Rows, memory: Shaded, request: Request) -> tuple[Numbers, float]:
         rates = self._rates(memory, line)

@@ -17,7 +17,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from math import exp
 from typing import Annotated, ClassVar, TypeAlias, final
@@ -31,7 +31,7 @@ from slatewise.core.columns import Kind, Numbers, Positive, Signed
 from slatewise.core.errors import did_you_mean
 from slatewise.core.policy import Policy
 from slatewise.core.request import Request, Segment, segment_of
-from slatewise.core.stage import Annotator
+from slatewise.core.stage import Annotator, Chance
 
 Weights: TypeAlias = dict[str, Positive]
 Step: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
@@ -175,6 +175,18 @@ class Weight(Annotator, frozen=True, kw_only=True):
         if learned is None:
             return weight
         return weight * exp(min(max(learned.logarithm(request), -self.limit), self.limit))
+
+    def chances(self, lines: Sequence[str], request: Request) -> Sequence[Chance]:
+        """Return the signs of the experiment.
+
+        >>> request = Request(candidates=Candidates.of(item_id=[]), user="u1")
+        >>> [(one.line, one.way) for one in Weight(explore=Experiment()).chances(["ads", "posts"], request)]
+        [('ads', -1), ('posts', 1)]
+        """
+        explore = self.explore
+        if explore is None or not explore.step or not request.user:
+            return ()
+        return [Chance(line, sign(explore.salt, request.user, line), 0.5) for line in lines if line != self.anchor]
 
     def _weight(self, line: str, request: Request) -> float:
         weight = self.preference(line, request)

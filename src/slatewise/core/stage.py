@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,6 +27,20 @@ from slatewise.core.trace import Judged
 
 if TYPE_CHECKING:
     from slatewise.core.policy import Policy
+
+
+class Chance(NamedTuple):
+    """What a stage drew for a page.
+
+    Attributes:
+        line: The line that it was drawn for.
+        way: What was drawn: 1 for up, -1 for down, 0 for neither.
+        propensity: How likely that was, in (0, 1].
+    """
+
+    line: str
+    way: int
+    propensity: float
 
 
 class _StageMeta(msgspec.StructMeta, type(ABC)):
@@ -63,6 +77,10 @@ class Stage(msgspec.Struct, ABC, metaclass=_StageMeta, frozen=True, kw_only=True
         Raises:
             PolicyError: Names the field, the rule and the value.
         """
+
+    def chances(self, lines: Sequence[str], request: Request) -> Sequence[Chance]:
+        """Return what it draws for a page, of the policy's lines; none if it draws nothing."""
+        return ()
 
 
 class Annotator(Stage, frozen=True):
