@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slatewise.cli.shared import (
+    REFUSED,
     AsJson,
     PolicyFile,
     RequestFile,
@@ -98,17 +99,20 @@ def schema(as_json: AsJson = True) -> None:
 
 @app.command()
 def replay(
-    policy: PolicyFile,
-    requests: Annotated[Path, typer.Argument(help="Requests: .jsonl or .parquet.", show_default=False)],
+    policy: Annotated[
+        Path, typer.Argument(help="Policy file; or, alone, a decision log: its folder, or a file.", show_default=False)
+    ],
+    requests: Annotated[Path | None, typer.Argument(help="Requests: .jsonl or .parquet.", show_default=False)] = None,
     out: Annotated[Path | None, typer.Option(help="Write the pages here, as JSON lines.")] = None,
     threads: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
     costs: Annotated[bool, typer.Option("--costs", help="Compose each page without each rule, too.")] = False,
     window: Annotated[int, typer.Option(help="Move control loops on every so many pages; 0 is never.", min=0)] = 0,
     control: Annotated[Path | None, typer.Option(help="Snapshot of control loops to start from.")] = None,
     control_out: Annotated[Path | None, typer.Option(help="Write their snapshot here in the end.")] = None,
+    other: Annotated[Path | None, typer.Option("--policy", help="Compose a log's pages by this policy.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compose the pages of a file of requests and sum up what the lines and the rules did."""
+    """Compose the pages of a file of requests and sum up what rules did; or those of a decision log, and compare."""
     from slatewise import render
     from slatewise.core.errors import RequestError
     from slatewise.evaluate.loops import Loops
@@ -117,7 +121,12 @@ def replay(
     from slatewise.serve.files import count_requests, read_requests
     from slatewise.serve.wire import Wire
 
+    if requests is None:
+        _replay_log(policy, out, other, as_json=as_json)
+        return
     with refusals(as_json), extra("parquet"), new_file(out, requests) as write:
+        if other is not None:
+            raise RequestError("policy", "is for the pages of a decision log", str(other))
         if control_out is not None and control_out.resolve() in {path.resolve() for path in (requests, out) if path}:
             raise RequestError("control_out", "must be another file than the requests and the pages", str(control_out))
         feed = feed_of(policy)
@@ -135,6 +144,30 @@ def replay(
             print_json(summary)
         else:
             show(render.summary_tables(summary))
+
+
+def _replay_log(log: Path, out: Path | None, other: Path | None, *, as_json: AsJson) -> None:
+    """Compose the pages of a decision log again; leave with 1 if some page came out in another way than it was served.
+
+    Under another policy, pages may differ.
+    """
+    from slatewise import render
+    from slatewise.render_log import log_tables
+    from slatewise.serve.findings import Findings
+    from slatewise.serve.reading import count_decisions
+    from slatewise.serve.replaying import replayed
+
+    with refusals(as_json), extra("parquet"), new_file(out, log) as write:
+        policy = None if other is None else feed_of(other).policy
+        findings = Findings()
+        for compared in render.progress(replayed(log, policy=policy), count_decisions(log)):
+            findings.add(compared)
+            if compared.page is not None:
+                write(compared.page)
+        report = findings.report()
+        print_json(report) if as_json else show(log_tables(report))
+    if report.different and other is None:
+        raise typer.Exit(REFUSED)
 
 
 def _restored(feed: Feed, snapshot: Path | None) -> Control | None:
