@@ -1,5 +1,6 @@
 """The decision log: what is in it, which pages are, and that nothing that happens to it happens to a request."""
 
+import asyncio
 import errno
 import json
 import os
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 from hashlib import blake2b, sha256
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -19,12 +21,18 @@ from slatewise import Candidates, Policy, RequestError
 from slatewise.core.document import Document
 from slatewise.serve import journal as journals
 from slatewise.serve import records, segments
-from slatewise.serve.decisions import Noted, decision_schema, event_schema, json_schema
+from slatewise.serve.decisions import Noted, decision_schema, event_schema, json_schema, table_of
 from slatewise.serve.digest import candidates_digest
 from slatewise.serve.journal import Journal, LogSettings
+from slatewise.serve.limits import Limits
+from slatewise.serve.meters import Meters
 from slatewise.serve.reading import read_decisions, read_events
 from slatewise.serve.records import drawn
+from slatewise.serve.rollout import Deployed, Rollout
+from slatewise.serve.seal import Seal
 from slatewise.serve.segments import named, prune
+from slatewise.serve.service import Call, Service
+from slatewise.serve.shared import Shared
 from slatewise.serve.wire import JSON
 from slatewise.stages import STAGES
 
@@ -91,6 +99,30 @@ def test_a_record_says_how_its_page_was_made_and_what_came_out(tmp_path, decide)
     }  # fmt: skip
     assert {name: row[name] for name in told} == told
     assert json.loads((tmp_path / "policies" / f"{decide.policy.hash}.json").read_bytes())["slots"] == 10
+
+
+def test_the_service_hands_every_page_to_the_log(tmp_path, document):
+    journal = Journal(LogSettings(folder=str(tmp_path)))
+    rollout = Rollout(Deployed(policy_of(document, traces=1.0), Limits()))
+    service = Service(rollout, shared=Shared(), journal=journal, meters=Meters(), seal=Seal(b"k" * 16))
+    call = Call(json.dumps({**BODY, "request_id": ""}).encode(), JSON, time.monotonic(), budget_ms=60_000.0)
+    reply = json.loads(asyncio.run(service.compose(call)))
+    journal.close(within_s=60.0)
+    (row,) = read_decisions(tmp_path)
+    assert row["page"] == reply["served"]["page"]
+    assert [item["item"] for item in row["items"]] == [item["item_id"] for item in reply["items"]]
+    assert row["body"] == call.body
+    assert "trace" not in reply
+    assert len(json.loads(row["trace"])["slots"]) == len(row["items"])
+    assert all(took >= 0.0 for took in row["timings"].values())
+    names: list[str] = []
+    service.journal = SimpleNamespace(  # what it samples by is the same before and after the page
+        wants_trace=lambda policy, name: names.append(name), offer=lambda decision: names.append(decision.name)
+    )
+    asyncio.run(service.compose(call))
+    asyncio.run(service.compose(call._replace(body=json.dumps(BODY).encode())))
+    assert names == [row["page"], row["page"], "r1", "r1"]
+    assert row["time"] == row["conditions_time"] == pytest.approx(time.time(), abs=600)
 
 
 def test_the_digest_knows_candidates_by_what_they_are():
@@ -343,6 +375,12 @@ def test_without_pyarrow_a_log_is_refused_with_the_command_that_installs_it(tmp_
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == "log: needs pyarrow; pip install 'slatewise[parquet]'\n"
+
+
+def test_the_documentation_has_the_tables_of_the_schemas(pytestconfig):
+    page = (pytestconfig.rootpath / "docs" / "decision-log.md").read_text(encoding="utf-8")
+    assert table_of(decision_schema()) in page
+    assert table_of(event_schema()) in page
 
 
 def test_rows_fit_the_json_schema_made_from_the_tables(tmp_path, decide):

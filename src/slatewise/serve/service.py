@@ -118,14 +118,15 @@ class Service:
         granted = await self.shared.granted(policy, request, token, left_s=due - decoded)
         reserved = clock()
         remembered = self.shared.recall(policy)
+        today = self.today()
         under = Conditions(
-            rung=rating.rung, quality=rating.quality, granted=granted, time=0.0 if request.time else self.today()
+            rung=rating.rung, quality=rating.quality, granted=granted, time=0.0 if request.time else today
         )
         if remembered.control is not None:
             request = msgspec.structs.replace(request, control=remembered.control)
-        trace = call.trace or order.trace
+        trace, name = call.trace or order.trace, request.id or token
         try:
-            page = deployed.ladder.compose(request, under, trace=trace or self.journal.wants_trace(policy, request))
+            page = deployed.ladder.compose(request, under, trace=trace or self.journal.wants_trace(policy, name))
         except Exception:
             deployed.outcomes.failed += 1
             raise
@@ -154,7 +155,9 @@ class Service:
             "compose": (composed - reserved) * 1e3,
             "encode": (ended - composed) * 1e3,
         }
-        decision = Decision(policy, request, call.body, call.media, under, remembered, page, served, timings)
+        decision = Decision(
+            policy, request, call.body, call.media, under, remembered, page, served, timings, today, name
+        )
         self.journal.offer(decision)
         self.rollout.served(deployed, decision, latency_s=latency_s, now=ended)
         self.meters.served(decision, latency_s=latency_s)
