@@ -230,7 +230,10 @@ class Feed:
         lines = [head.lines[0], head.lines[-1]]
         candidates = Candidates.of({"item_id": ["a", "b"], "line": lines, **columns}, kinds=head.columns)
         self._terminal.warm()
-        self.compose(Request(candidates=candidates), trace=True)
+        request = Request(candidates=candidates)
+        self.compose(request, trace=True)
+        if self.policy.controllers:
+            self.account(request)
 
     def compose_many(self, requests: Iterable[Request], *, threads: int = 1, trace: bool = False) -> list[Page]:
         """Return the pages of many requests, in their order.

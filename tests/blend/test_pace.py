@@ -109,6 +109,42 @@ def test_a_budget_that_is_spent_ends_spending_until_the_next_period():
     assert rate(pace, memory) < 10.0
 
 
+def test_prices_and_rates_fade_to_neutral_and_spent_budgets_too():
+    pace = Pace(lines={"ads": PacedLine(cap=0.125, budget=5.0), "live": PacedLine(budget=50.0)}, period_s=1_000.0)
+    memory = pace.advance(pace.init(), [(entry("ads", {"ads": 1.0, "live": 0.5}, time=10.0, charge=5.0),)] * 20)
+    found = []
+    for share in (0.0, 0.25, 0.5, 1.0):
+        request = Request(candidates=ITEMS, control=Control({"blend.pace": pace.faded(memory, share)}))
+        written = pace.annotate(ITEMS, request)
+        found.append((written["price"][0] / memory.price[0], written["rate"][0], written["rate"][2]))
+    assert memory.price[0] > 0.1
+    assert [price for price, _, _ in found] == pytest.approx([1.0, 0.75, 0.5, 0.0])
+    assert [rate for _, rate, _ in found] == pytest.approx([1e4, 1e3, 1e2, 1.0])
+    assert [rate for _, _, rate in found] == [1.0] * 4
+
+
+def standing(page, pages):
+    return tuple(msgspec.structs.replace(one, pages=pages) for one in page)
+
+
+@pytest.mark.parametrize("method", ["coordinator", "loops"])
+def test_a_page_that_stands_for_three_has_spent_and_shown_as_much_as_three(method):
+    pace = Pace(lines={"ads": PacedLine(cap=0.5, budget=9.0)}, method=method)
+    won, lost = ((entry(line, {"ads": 1.0, "posts": 0.5}, charge=0.5),) for line in ("ads", "posts"))
+    fair, over = (pace.advance(pace.init(), [standing(won, pages), lost]) for pages in (1.0, 3.0))
+    assert (fair.spent, over.spent) == ((0.5,), (1.5,))
+    assert fair.shares.loops[0].dual == 0.0
+    assert over.shares.loops[0].dual > 0.0 if method == "loops" else over.short[1] < fair.short[1] == (0.0,)
+
+
+@pytest.mark.parametrize("method", ["coordinator", "loops"])
+def test_shares_of_a_sample_are_no_surer_for_what_the_sample_stands_for(method):
+    pace = Pace(lines={"ads": PacedLine(cap=0.25)}, method=method)
+    sample = window(pace, pace.init(), uniform(100, 0))
+    alone, standing_in = (pace.advance(pace.init(), [standing(page, pages) for page in sample]) for pages in (1.0, 8.0))
+    assert standing_in == alone
+
+
 @pytest.mark.parametrize("size", [1, 10])
 def test_a_rate_is_right_however_irregular_arrivals_are(size):
     """The same plant with random gaps between pages, and windows as short as a page."""

@@ -70,6 +70,10 @@ def test_a_loop_that_is_new_in_a_policy_starts_at_its_start(feed):
     assert feed.advance(Control(), [LEDGER]) == feed.advance(feed.init(), [LEDGER])
 
 
+def test_a_memory_without_a_halfway_is_kept_until_it_has_faded():
+    assert [Tire().faded(Count(3), share) for share in (0.0, 0.875, 1.0)] == [Count(3), Count(3), Count(0)]
+
+
 @pytest.mark.parametrize(
     ("snapshot", "message"),
     [

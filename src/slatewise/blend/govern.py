@@ -208,7 +208,7 @@ class Govern(Controller, frozen=True, kw_only=True):
         spent = {name: memory.spent.get(name, 0.0) for name in self.plans}
         for entry in entries:
             for name in entry.without.keys() & self.plans.keys():
-                spent[name] += _taken(entry, name, self.plans[name])
+                spent[name] += _taken(entry, name, self.plans[name]) * entry.pages
         moved = msgspec.structs.replace(
             memory,
             windows=memory.windows + 1,
@@ -303,9 +303,9 @@ def _explored(memory: Governed, entries: Sequence[Entry], share: float) -> dict[
     for entry in entries:
         heads = _heads(entry)
         own, best = heads[entry.line].worth, max(head.worth for head in heads.values())
-        account = account.earn(own)
+        account = account.earn(own * entry.pages)
         named = [term.removeprefix("explore.") for term in entry.terms if term.startswith("explore.")]
         purposes = named or ["scores"] * (entry.propensity < 1)
         for purpose in purposes:
-            account = account.pay(purpose, (best - own) / len(purposes))
+            account = account.pay(purpose, (best - own) * entry.pages / len(purposes))
     return {"allowance": account, "day": day}

@@ -38,7 +38,7 @@ from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.stage import Controller
 from slatewise.methods.control import SPENDING, Gain, Law, Loop, damping
-from slatewise.methods.coordinate import NEVER, Prices, Pull, Wanted, coordinated, expected
+from slatewise.methods.coordinate import Prices, Pull, Wanted, coordinated, expected, filled, worths
 from slatewise.methods.loops import Loops, steered
 from slatewise.methods.traffic import AVITO, EVEN, weight
 
@@ -242,27 +242,39 @@ class Pace(Controller, frozen=True, kw_only=True):
             return msgspec.structs.replace(memory, shares=memory.shares.waiting()) if late else memory
         return self._priced(self._spent(memory, pages), [entry for page in pages for entry in page])
 
+    def faded(self, memory: Memory, share: float) -> Memory:
+        """Return prices on their way to 0, and the logarithms of rates, those of spent budgets too."""
+        memory, rest = memory.of(self.init()), 1.0 - share
+        rates = (log(rate) * rest for rate in self._rates(memory))
+        return msgspec.structs.replace(
+            memory,
+            price=tuple(price * rest for price in memory.price),
+            budgets=tuple(Loop(dual=dual) for dual in rates),
+            spent=(0.0,) * len(self.lines),
+        )
+
     def _priced(self, memory: Memory, entries: Sequence[Entry]) -> Memory:
         """Return the memory with new prices of exposures."""
         names = {name: place for place, name in enumerate(self.lines)}
-        counts = np.zeros(len(names) + 1)
-        for entry in entries:
-            counts[names.get(entry.line, len(names))] += 1.0
-        worth = sum(entry.value + entry.terms.get("weight", 0.0) for entry in entries)
+        pages = np.array([entry.pages for entry in entries])
+        weights = pages / pages.mean()  # as many slots as have entries: so many decide what chance does to shares
+        lines = [names.get(entry.line, len(names)) for entry in entries]
+        counts = np.bincount(lines, weights, minlength=len(names) + 1).astype(np.float64)
+        worth = sum(by * (one.value + one.terms.get("weight", 0.0)) for by, one in zip(weights, entries, strict=True))
         slots = memory.slots + len(entries)
-        typical = (memory.typical * memory.slots + abs(worth)) / slots
+        typical = (memory.typical * memory.slots + abs(float(worth))) / slots
         memory = msgspec.structs.replace(memory, typical=typical, slots=min(slots, TYPICAL))
         if self.method == "loops":
             scale = max(typical, 1e-12)
             shares = steered(memory.shares, counts, self._wanted(), self.law, scale=scale, lag=self.lag)
             return msgspec.structs.replace(memory, shares=shares, price=tuple((scale * shares.duals[:-1]).tolist()))
-        rows = tuple(_worths(entry, names) for entry in entries)
+        rows = tuple(worths(entry, names) for entry in entries)
         recent = (*memory.recent, *rows)[-self.slots :]
-        worth = _filled(recent)
+        worth = filled(recent)
         short = np.array([_with_rest(one) for one in memory.short])
         before = Prices(_with_rest(memory.price), _with_rest(memory.settled), short, np.array(memory.offset))
         pull = Pull(self.damping, self.trend, self.catch_up)
-        seen = expected(_filled(rows), before.price)
+        seen = expected(filled(rows), before.price, weights)
         after = coordinated(before, worth, counts, self._wanted(), pull, seen=seen)
         floors, caps = after.short[:, :-1].tolist()
         return msgspec.structs.replace(
@@ -287,7 +299,10 @@ class Pace(Controller, frozen=True, kw_only=True):
         period = end // self.period_s
         new_period = start is None or period != start // self.period_s
         late = [page[0].time // self.period_s < period for page in pages]
-        charges = {name: [sum(one.charge for one in page if one.line == name) for page in pages] for name in self.lines}
+        charges = {
+            name: [sum(one.charge * one.pages for one in page if one.line == name) for page in pages]
+            for name in self.lines
+        }
         before = [0.0] * len(self.lines) if new_period else memory.spent
         spent = tuple(
             was + sum(charge for charge, over in zip(charges[name], late, strict=True) if not over)
@@ -328,21 +343,6 @@ class Pace(Controller, frozen=True, kw_only=True):
             1.0 if not line.budget else HIGHEST_RATE if spent >= line.budget else exp(loop.dual)
             for line, loop, spent in zip(self.lines.values(), memory.budgets, memory.spent, strict=True)
         ]
-
-
-def _worths(entry: Entry, names: Mapping[str, int]) -> tuple[float | None, ...]:
-    """Return the worth of a slot to each line, and to the best line that is not named; None where there is none."""
-    found: list[float | None] = [None] * (len(names) + 1)
-    for line, head in entry.heads.items():
-        place = names.get(line, len(names))
-        held = found[place]
-        found[place] = head.worth if held is None else max(held, head.worth)
-    return tuple(found)
-
-
-def _filled(rows: Sequence[tuple[float | None, ...]]) -> Numbers:
-    """Return (n, lines + 1) worths of slots, `NEVER` where a line has nothing to show."""
-    return np.array([[NEVER if one is None else one for one in row] for row in rows])
 
 
 def _with_rest(of_lines: tuple[float, ...]) -> Numbers:

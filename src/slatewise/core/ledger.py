@@ -50,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         without: The line that would have won without a plan, by plan, where it is another.
         propensity: Probability that explored weights or scores were drawn as they were, 1 if nothing was explored.
         outcome: What showing it brought, once that is known; None before.
+        pages: How many pages this one stands for; more than 1 where only a sample of pages has ledgers.
     """
 
     request: str
@@ -67,6 +68,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     without: dict[str, str] = {}
     propensity: float = 1.0
     outcome: float | None = None
+    pages: float = 1.0
 
 
 Ledger: TypeAlias = tuple[Entry, ...]

@@ -112,6 +112,13 @@ class Controller(Annotator, frozen=True):
     def advance(self, memory: Any, ledgers: Sequence[Ledger]) -> Any:
         """Return what it remembers after the pages of a control window, in the order of their requests."""
 
+    def faded(self, memory: Any, share: float) -> Any:
+        """Return what it acts on while nothing new is heard: from all of a memory (0) back to its start (1).
+
+        A memory that has no halfway is kept until then.
+        """
+        return memory if share < 1 else self.init()
+
     def recall(self, request: Request) -> Any:
         """Return what the request says that it remembers; its start if it says nothing."""
         found = None if request.control is None else request.control.memories.get(self.section)

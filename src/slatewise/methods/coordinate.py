@@ -24,11 +24,13 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from slatewise.core.columns import LARGEST, Numbers
+from slatewise.core.ledger import Entry
 from slatewise.kernels.shares import dual
 
 NEVER = -LARGEST
@@ -92,19 +94,40 @@ class Prices(NamedTuple):
         return cls(np.zeros(lines), np.zeros(lines), np.zeros((2, lines)), np.zeros(lines))
 
 
-def expected(worth: Numbers, price: Numbers) -> Numbers:
+def worths(entry: Entry, names: Mapping[str, int]) -> tuple[float | None, ...]:
+    """Return the worth of a slot to each line, and to the best line that is not named; None where there is none.
+
+    Args:
+        entry: The slot.
+        names: Line to its place.
+    """
+    found: list[float | None] = [None] * (len(names) + 1)
+    for line, head in entry.heads.items():
+        place = names.get(line, len(names))
+        held = found[place]
+        found[place] = head.worth if held is None else max(held, head.worth)
+    return tuple(found)
+
+
+def filled(rows: Sequence[tuple[float | None, ...]]) -> Numbers:
+    """Return (n, lines + 1) worths of slots, `NEVER` where a line has nothing to show."""
+    return np.array([[NEVER if one is None else one for one in row] for row in rows])
+
+
+def expected(worth: Numbers, price: Numbers, counts: Numbers | None = None) -> Numbers:
     """Return (lines,) slots that each line would have, each given to the line that is worth most there after prices.
 
     Args:
         worth: (n, lines) worth of slots to each line; `NEVER` where it has nothing to show.
         price: (lines,) per slot.
+        counts: (n,) how much each slot counts; 1 if not given.
 
     Examples:
         >>> expected(np.array([[3.0, 1.0], [2.0, 2.5], [2.0, 0.0]]), np.array([2.5, 0.0])).tolist()
         [0.0, 3.0]
     """
     left = np.where(worth > NEVER, worth - price, NEVER)
-    return np.bincount(left.argmax(axis=1), minlength=len(price)).astype(np.float64)
+    return np.bincount(left.argmax(axis=1), counts, minlength=len(price)).astype(np.float64)
 
 
 def coordinated(

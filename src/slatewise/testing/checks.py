@@ -69,6 +69,24 @@ def check_controller(stage: Controller, request: Request, ledgers: Sequence[Ledg
         again = Control.restore(control.snapshot(), {stage.section: stage.memory})
         assert again == control, "what it remembers survives a snapshot"
         check_annotator(stage, replace_struct(request, control=again))
+    _check_fading(stage, request, moved)
+
+
+def _check_fading(stage: Controller, request: Request, memory: Any) -> None:
+    """Check that a memory that fades begins as it is, ends as the stage starts, and is one all the way."""
+
+    def acts(remembered: Any) -> dict[str, list[float]]:
+        control = Control({stage.section: remembered})
+        again = Control.restore(control.snapshot(), {stage.section: stage.memory})
+        written = stage.annotate(request.candidates, replace_struct(request, control=again))
+        return {name: values.tolist() for name, values in written.items()}
+
+    for share in (0.125, 0.5, 0.875):
+        acts(stage.faded(memory, share))
+    whole, start = acts(memory), acts(stage.init())
+    for remembered, wanted in ((stage.faded(memory, 0.0), whole), (stage.faded(memory, 1.0), start)):
+        for name, values in acts(remembered).items():
+            assert np.allclose(values, wanted[name], rtol=1e-12, atol=0), "it fades from what it was to its start"
 
 
 def check_selector(stage: Selector, request: Request, constraints: Constraints | None = None) -> None:
