@@ -11,9 +11,8 @@ import time
 import urllib.request
 
 from load import LOST, SILENT, UNSENT, Offering, Plan
-from serving import PACED, Server, paced_bodies
-
 from report import Row, publish
+from serving import PACED, Server, paced_bodies
 
 RATE, SECONDS, BEFORE_S, DRAIN_S = 100.0, 6.0, 2.0, 1.5
 

@@ -15,10 +15,10 @@ import urllib.request
 from collections import Counter
 
 import numpy as np
-from load import Offering, Plan
-from serving import PACED, paced_bodies, serving
 
+from load import Offering, Plan
 from report import Row, publish
+from serving import PACED, paced_bodies, serving
 
 RATE, EVERY_S, WARM_SHARE, LONG_S = 100.0, 2.0, 0.2, "0.002"
 SAMPLE = re.compile(r"^(\w+)(\{[^}]*\})? (\S+)$", re.MULTILINE)

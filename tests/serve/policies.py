@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from slatewise import Policy
 from slatewise.core.document import Document
 from slatewise.ladder import Conditions
-from slatewise.serve.app import _body, assembled
+from slatewise.serve.app import assembled
+from slatewise.serve.body import body_of
 from slatewise.serve.desk import Desk
 from slatewise.serve.journal import Journal
 from slatewise.serve.limits import Limits
@@ -122,7 +123,7 @@ def known(request, scope):
 def serving(desk):
     """Give a client of a real server around a desk, whose record is looked at ten times a second."""
     service = Service(desk.rollout, shared=Shared(), journal=Journal(), meters=Meters(), seal=Seal(b"0" * 16))
-    app = assembled(service, Limits(), more=routes(desk, known, _body))
+    app = assembled(service, Limits(), more=routes(desk, known, body_of))
 
     @contextlib.asynccontextmanager
     async def looking(_):

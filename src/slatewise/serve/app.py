@@ -21,7 +21,10 @@ from starlette.routing import Route
 from slatewise import __version__
 from slatewise.core.errors import SlatewiseError
 from slatewise.feed import Feed
+from slatewise.serve import telling
+from slatewise.serve.body import body_of
 from slatewise.serve.gate import Gated, ShedError
+from slatewise.serve.intake import Intake
 from slatewise.serve.journal import Journal
 from slatewise.serve.limits import Limits
 from slatewise.serve.meters import Meters
@@ -41,10 +44,14 @@ def application(feed: Feed, limits: Limits | None = None) -> Starlette:
     limits = limits or Limits()
     deployed = Deployed(feed.policy, limits)
     deployed.ladder.warm()
-    service = Service(
-        Rollout(deployed), shared=Shared(), journal=Journal(), meters=Meters(), seal=Seal(token_bytes(16))
-    )
-    return assembled(service, limits)
+    shared, journal, seal = Shared(), Journal(), Seal(token_bytes(32))
+    service = Service(Rollout(deployed), shared=shared, journal=journal, meters=Meters(), seal=seal)
+    intake = Intake(seal=seal, store=shared.store, counts=shared, notes=journal)
+
+    async def read(request: Request) -> bytes:
+        return await body_of(request, limits.body_bytes)
+
+    return assembled(service, limits, more=telling.routes(intake, read=read, authorised=lambda _: None))
 
 
 def assembled(service: Service, limits: Limits, *, more: Sequence[Route] = ()) -> Starlette:

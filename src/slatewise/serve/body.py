@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, TypeAlias
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from slatewise.core.errors import RequestError, shown
-from slatewise.serve.headers import Said
+from slatewise.serve.headers import Said, said
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -37,6 +38,13 @@ async def read_body(receive: Receive, headers: Said, limit: int) -> bytes:
         unpack.take(message.get("body", b""))
         if not message.get("more_body", False):
             return unpack.whole()
+
+
+async def body_of(request: Request, limit: int) -> bytes:
+    """Return the body of a request, whatever its media type; as `read_body`."""
+    headers = dict(request.scope["headers"])
+    media = headers.pop(b"content-type", b"")
+    return await read_body(request.receive, said(headers, media=(media.decode("latin-1"),), today=0.0), limit)
 
 
 class _Unpacks(Protocol):

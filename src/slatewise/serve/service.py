@@ -16,8 +16,10 @@ import msgspec
 
 from slatewise.ladder import Conditions
 from slatewise.serve import spans
+from slatewise.serve.claims import claimed
 from slatewise.serve.gate import Gate
 from slatewise.serve.journal import Decision, Journal
+from slatewise.serve.loops import Loops
 from slatewise.serve.meters import Meters
 from slatewise.serve.replies import ComposeReply, Served
 from slatewise.serve.rollout import Rollout
@@ -67,6 +69,7 @@ class Service:
         journal: The decision log.
         meters: What is measured.
         seal: Makes tokens.
+        loops: The control loops; None if they stand still.
         gate: Who is let in.
         clock: Monotonic clock, in seconds.
         today: The time that people have, in seconds since 1970.
@@ -80,6 +83,7 @@ class Service:
         journal: Journal,
         meters: Meters,
         seal: Seal,
+        loops: Loops | None = None,
         clock: Callable[[], float] = monotonic,
         today: Callable[[], float] = time,
     ) -> None:
@@ -89,6 +93,7 @@ class Service:
         self.journal = journal
         self.meters = meters
         self.seal = seal
+        self.loops = loops
         self.gate = Gate(noted=meters.shed)
         self.clock = clock
         self.today = today
@@ -114,8 +119,8 @@ class Service:
         rating = deployed.pilot.choose(now=decoded, arrived=call.arrived, due=due)
         if rating is None:
             raise self.gate.turned_away("deadline")
-        token = self.seal.page(request.id, call.body, deployed.hash)
-        granted = await self.shared.granted(policy, request, token, left_s=due - decoded)
+        page_name = self.seal.page(request.id, call.body, deployed.hash)
+        granted = await self.shared.granted(policy, request, page_name, left_s=due - decoded)
         reserved = clock()
         remembered = self.shared.recall(policy)
         today = self.today()
@@ -124,7 +129,7 @@ class Service:
         )
         if remembered.control is not None:
             request = msgspec.structs.replace(request, control=remembered.control)
-        trace, name = call.trace or order.trace, request.id or token
+        trace, name = call.trace or order.trace, request.id or page_name
         try:
             page = deployed.ladder.compose(request, under, trace=trace or self.journal.wants_trace(policy, name))
         except Exception:
@@ -132,7 +137,7 @@ class Service:
             raise
         composed = clock()
         served = Served(
-            page=token,
+            page=self.seal.claim(claimed(page_name, policy, request, page, time=today)),
             rung=deployed.ladder.names[rating.rung],
             level=rating.rung,
             quality=rating.quality,
@@ -147,7 +152,9 @@ class Service:
         rest_s = decoded - began + ended - composed
         latency_s = ended - call.arrived
         deployed.pilot.learn(rating, took_s=composed - reserved, rest_s=rest_s, latency_s=latency_s, now=ended)
-        self.shared.served(policy, request, page, token)
+        self.shared.served(policy, request, page, page_name)
+        if self.loops is not None:
+            self.loops.served(deployed.ladder, request, under, page_name)
         timings = {
             "age": (began - call.arrived) * 1e3,
             "decode": (decoded - began) * 1e3,
