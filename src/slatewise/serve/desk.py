@@ -46,6 +46,7 @@ class Desk:
         rollout: What serves.
         registry: What was pushed.
         record: What is to be served.
+        rollbacks: How often policies were taken back here: because somebody `asked`, or by the `guard`.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Desk:
         self.registry = registry
         registry.put(rollout.active)
         self.record = Record.start(described(rollout.active, time=today(), who="file"))
+        self.rollbacks = {"asked": 0, "guard": 0}
         self._today = today
         self._worker = worker or "this"
         self._store = store
@@ -192,9 +194,13 @@ class Desk:
         Raises:
             StoreError: The store did not answer.
         """
-        return await self._change(
+        before = self.record.active, self.record.canary
+        found = await self._change(
             lambda record: records.rolled_back(record, time=self._today(), who=who, of=of, why=why)
         )
+        if (found.active, found.canary) != before:
+            self.rollbacks["guard" if who == "guard" else "asked"] += 1
+        return found
 
     def listed(self) -> Policies:
         """Return the policies, and who serves them."""

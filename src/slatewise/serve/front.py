@@ -45,11 +45,11 @@ class Front:
         self._meters = meters
         self._app: ASGIApp | None = None
         self._spans: Spans | None = None
-        self._policy = policy
+        self._policy: Callable[[], str] = lambda: policy
         self._own = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
 
-    def open(self, app: ASGIApp, *, policy: str, spans: Spans | None) -> None:
-        """Serve from now on."""
+    def open(self, app: ASGIApp, *, policy: Callable[[], str], spans: Spans | None) -> None:
+        """Serve from now on; `policy` says the hash of the one that serves."""
         self._app, self._policy, self._spans = app, policy, spans
         self.phase = "ready"
 
@@ -124,7 +124,7 @@ class Front:
         await self._reply(send, 200, self._meters.text(), media=MEDIA)
 
     def _health(self, status: str) -> bytes:
-        return msgspec.json.encode(Health(status=status, policy=self._policy, version=__version__))
+        return msgspec.json.encode(Health(status=status, policy=self._policy(), version=__version__))
 
     async def _reply(
         self, send: Send, code: int, body: bytes, *headers: tuple[bytes, bytes], media: str = JSON

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import os
 import selectors
@@ -171,13 +172,14 @@ class _Life:
 
     async def _serve(self, parts: Parts, ready: Callable[[str], object]) -> None:
         """Serve until asked to stop, and then as long as somebody may not know of it."""
+        await parts.first()
         garbage.settle()
         self._beside = [asyncio.ensure_future(self._watched(run)) for run in parts.beside]
         meters, front = self._meters, self._front
         meters.follow("slatewise_in_flight", lambda: front.in_flight)
         meters.follow("slatewise_ready_workers", lambda: front.phase == "ready")
-        front.open(parts.app, policy=parts.policy, spans=parts.spans)
-        ready(parts.policy)
+        front.open(parts.app, policy=lambda: parts.rollout.active.hash, spans=parts.spans)
+        ready(parts.rollout.active.hash)
         notify("READY=1", os.environ)
         await self._asked.wait()
         front.drain()
@@ -194,7 +196,9 @@ class _Life:
             task.cancel()
         await self._within("work beside requests", asyncio.gather(*self._beside, return_exceptions=True))
         for closer in parts.closers:
-            await self._within(closer.name, self._in_thread(closer.close))
+            close: Callable[[], Any] = closer.close
+            waits = inspect.iscoroutinefunction(close)
+            await self._within(closer.name, close() if waits else self._in_thread(close))
         log.info("stopped")
 
     async def _within(self, name: str, work: Awaitable[Any]) -> None:

@@ -20,6 +20,7 @@ from msgspec import Meta
 from slatewise.core.document import Document, convert, spelled
 from slatewise.core.errors import PolicyError, RequestError, nearest, shown
 from slatewise.core.faults import find_fault
+from slatewise.serve.journal import LogSettings
 from slatewise.serve.limits import Limits
 
 PREFIX = "SLATEWISE_"
@@ -64,7 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         key: What page tokens are sealed with, 16 characters at least; made up if not given, and gone with the process.
         state: Where shared state is kept: `memory:`, `sqlite:PATH` or `redis://...`; None takes memory for one worker,
             and a file that is gone with the service for several.
-        journal: Folder of the decision log; None keeps none.
+        journal: The decision log; None keeps none.
+        rollout: What serves at the start: what was put to work last, if the store knows (`resume`), or the policy's
+            `file`, everywhere.
         limits: The largest request that is served.
         telemetry: Where spans go.
         log_level: The least that is written to standard error.
@@ -82,7 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_file: Text | None = None
     key: Annotated[str, Meta(min_length=16, max_length=4_096)] | None = None
     state: Text | None = None
-    journal: Text | None = None
+    journal: LogSettings | None = None
+    rollout: Literal["resume", "file"] = "resume"
     limits: Limits = Limits()
     telemetry: Telemetry = Telemetry()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -198,7 +202,8 @@ def _of_flags(flags: Mapping[str, Any]) -> dict[str, Said]:
     said: dict[str, Said] = {}
     for path, value in flags.items():
         if value is not None:
-            source = "--" + path.rpartition(".")[2].replace("_", "-")
+            section, _, name = path.rpartition(".")
+            source = "--" + (section if name == "folder" else name).replace("_", "-")
             said[path] = Said(_converted(path, value, source), source)
     return said
 

@@ -7,7 +7,7 @@ is refused once), and then the others. One that ends by itself is started again,
 | signal | what happens |
 |---|---|
 | SIGTERM, SIGINT | goes on to all workers; the process ends when the last of them has |
-| SIGHUP | workers are replaced one after another, each when its successor is ready: policy and models are read again |
+| SIGHUP | the policy's file is read again and put to work: workers are replaced one by one, as successors are ready |
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class _Fleet:
 
     def run(self) -> int:
         with self._signals() as woken:
-            self._start(0)
+            self._start(0, self._settings.rollout)  # who comes later goes on with what serves then
             while self._workers or (self._due and not self._stopping):
                 now = monotonic()
                 wait = max(min(self._due.values()) - now, 0.0) if self._due and not self._stopping else None
@@ -188,7 +188,7 @@ class _Fleet:
             woken.close()
             waker.close()
 
-    def _start(self, number: int) -> _Worker:
+    def _start(self, number: int, rollout: Literal["resume", "file"] = "resume") -> _Worker:
         told, tell = os.pipe()
         listener = self._listener.fileno()
         environment = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
@@ -202,7 +202,8 @@ class _Fleet:
         )
         os.close(tell)
         accept = "when ready" if any(worker.ready for worker in self._workers) else "at once"
-        errand = Errand(policy=str(self._policy), settings=self._settings, listener=listener, told=tell, accept=accept)
+        settings = msgspec.structs.replace(self._settings, rollout=rollout)
+        errand = Errand(policy=str(self._policy), settings=settings, listener=listener, told=tell, accept=accept)
         assert process.stdin is not None
         with suppress(BrokenPipeError):
             process.stdin.write(msgspec.json.encode(errand) + b"\n")
@@ -255,7 +256,7 @@ class _Fleet:
         while self._old and not self._stopping:
             old = self._old.popleft()
             if old in self._workers and not old.leaving:
-                self._start(old.number).replaces = old
+                self._start(old.number, "file").replaces = old
                 return
 
     def _reap(self) -> None:
