@@ -18,13 +18,13 @@ from report import Row, show
 from slatewise import Policy
 from slatewise.core.document import Document
 from slatewise.ladder import Conditions, Ladder
-from slatewise.serve.decisions import Decision
-from slatewise.serve.findings import report_of
-from slatewise.serve.journal import Journal, LogSettings
-from slatewise.serve.records import Recorder
-from slatewise.serve.replaying import replayed
-from slatewise.serve.replies import Served
-from slatewise.serve.shared import Remembered
+from slatewise.serve.http.replies import Served
+from slatewise.serve.log.decisions import Decision
+from slatewise.serve.log.findings import report_of
+from slatewise.serve.log.journal import Journal, LogSettings
+from slatewise.serve.log.records import Recorder
+from slatewise.serve.log.replaying import replayed
+from slatewise.serve.state.shared import Remembered
 from slatewise.serve.wire import JSON, Wire
 from slatewise.stages import STAGES
 

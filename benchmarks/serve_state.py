@@ -28,9 +28,9 @@ import numpy as np
 from load import Offered, Offering, Plan
 from report import Row, show
 from serving import PACED, paced_bodies, serving
-from slatewise.serve.store.breaker import Breaker
-from slatewise.serve.store.contract import Merge, StoreError, Want
-from slatewise.serve.store.opening import opened
+from slatewise.serve.state.store.breaker import Breaker
+from slatewise.serve.state.store.contract import Merge, StoreError, Want
+from slatewise.serve.state.store.opening import opened
 
 RATE, SECONDS, FAULT_S, REPAIR_S = 20.0, 12.0, 3.0, 7.0
 

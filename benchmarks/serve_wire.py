@@ -68,10 +68,10 @@ def server() -> None:
     from starlette.routing import Route
 
     from slatewise import Feed
-    from slatewise.serve.app import application
+    from slatewise.serve.http.app import application
+    from slatewise.serve.http.replies import ComposeReply, Served
+    from slatewise.serve.http.routes import BodyRoute, Taken
     from slatewise.serve.limits import Limits
-    from slatewise.serve.replies import ComposeReply, Served
-    from slatewise.serve.routes import BodyRoute, Taken
     from slatewise.serve.wire import Wire
 
     feed = Feed.load(POLICY)

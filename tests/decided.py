@@ -7,9 +7,9 @@ import msgspec
 
 from slatewise.core.control import Control
 from slatewise.ladder import Conditions, Ladder
-from slatewise.serve.decisions import Decision
-from slatewise.serve.replies import Served
-from slatewise.serve.shared import Remembered
+from slatewise.serve.http.replies import Served
+from slatewise.serve.log.decisions import Decision
+from slatewise.serve.state.shared import Remembered
 from slatewise.serve.wire import JSON, Wire
 
 

@@ -17,7 +17,7 @@ import uvicorn
 from bodies import BODY, COLUMNS, REST, ROWS, patient
 from slatewise import Candidates, Request, RequestError
 from slatewise.client import AsyncClient, Busy, Client, Refused, Unreachable
-from slatewise.serve.app import application
+from slatewise.serve.http.app import application
 from slatewise.serve.wire import Wire
 
 
@@ -120,7 +120,7 @@ def test_the_session_goes_on(url, feed, encoding):
 def test_every_kind_of_column_goes_both_ways(kind):
     """What a stored column is sent as is read as the same column."""
     from slatewise import Policy, Solve
-    from slatewise.serve.calls import page_call
+    from slatewise.serve.http.calls import page_call
 
     values = {"keys?": [["a", "b"], [], ["a"]], "embedding?": [[1.0, 0.5], None, [0.1, 2.0]]}[kind]
     policy = Policy.of(Solve(), lines=["posts"], columns={"utility": "number", "extra": kind})

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar, Unpack, final
 import msgspec
 
 from slatewise.core.request import Request
-from slatewise.serve.calls import (
+from slatewise.serve.http.calls import (
     Busy,
     Call,
     Depth,
@@ -32,7 +32,7 @@ from slatewise.serve.calls import (
     entries,
     page_call,
 )
-from slatewise.serve.replies import ComposeReply, ExplainReply, Health
+from slatewise.serve.http.replies import ComposeReply, ExplainReply, Health
 from slatewise.serve.wire import JSON
 
 __all__ = ["AsyncClient", "Busy", "Client", "Refused", "Unreachable"]

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from slatewise.core.page import PlacedItem
-from slatewise.serve.desk import Policies
-from slatewise.serve.diff import Example, Report
-from slatewise.serve.record import Audited, Pushed
+from slatewise.serve.rollout.desk import Policies
+from slatewise.serve.rollout.diff import Example, Report
+from slatewise.serve.rollout.record import Audited, Pushed
 
 SIDES = ("before", "after")
 MOST_AUDITED = 10

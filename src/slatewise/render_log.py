@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from slatewise.serve.findings import Report
-from slatewise.serve.replaying import Difference
+from slatewise.serve.log.findings import Report
+from slatewise.serve.log.replaying import Difference
 
 SLOTS = 3
 """Slots that are told of a page."""

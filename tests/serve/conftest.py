@@ -9,7 +9,7 @@ import uvicorn
 
 from bodies import patient
 from redis_server import PROGRAM, RedisServer
-from slatewise.serve.app import application
+from slatewise.serve.http.app import application
 
 POLICY = "golden/policy.yaml"
 

@@ -13,20 +13,20 @@ from starlette.exceptions import HTTPException
 from slatewise import Policy
 from slatewise.core.document import Document
 from slatewise.ladder import Conditions
-from slatewise.serve.app import assembled
-from slatewise.serve.body import body_of
-from slatewise.serve.desk import Desk
-from slatewise.serve.journal import Journal
+from slatewise.serve.events.seal import Seal
+from slatewise.serve.http.app import assembled
+from slatewise.serve.http.body import body_of
+from slatewise.serve.http.policies import routes
 from slatewise.serve.limits import Limits
-from slatewise.serve.meters import Meters
-from slatewise.serve.policies import routes
-from slatewise.serve.registry import Registry
-from slatewise.serve.rollout import Deployed, Rollout
-from slatewise.serve.seal import Seal
+from slatewise.serve.log.journal import Journal
+from slatewise.serve.process.meters import Meters
+from slatewise.serve.rollout.desk import Desk
+from slatewise.serve.rollout.registry import Registry
+from slatewise.serve.rollout.rollout import Deployed, Rollout
+from slatewise.serve.rollout.shadow import Asked, Ring
 from slatewise.serve.service import Service
-from slatewise.serve.shadow import Asked, Ring
-from slatewise.serve.shared import Shared
-from slatewise.serve.store.contract import Published, StoreError
+from slatewise.serve.state.shared import Shared
+from slatewise.serve.state.store.contract import Published, StoreError
 from slatewise.stages import STAGES
 
 PLAIN = {

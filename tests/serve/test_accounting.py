@@ -10,7 +10,7 @@ import pytest
 from slatewise import Candidates, Request
 from slatewise.core.ledger import Entry
 from slatewise.ladder import FULL
-from slatewise.serve.accounting import Accountant, Books, Shown
+from slatewise.serve.control.accounting import Accountant, Books, Shown
 
 ITEMS = Candidates.of(item_id=["a"])
 SAMPLED = next(name for name in map(str, count()) if crc32(name.encode()) < 2**16)

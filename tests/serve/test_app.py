@@ -21,14 +21,14 @@ from bodies import BODY, COLUMNS, REST, ROWS, mutated, streamed
 from slatewise import Feed, Policy, PolicyError, RequestError
 from slatewise.core.document import Document
 from slatewise.serve.arrow import ARROW
-from slatewise.serve.body import read_body
-from slatewise.serve.explain import Explainer
-from slatewise.serve.headers import Said
+from slatewise.serve.http.body import read_body
+from slatewise.serve.http.explain import Explainer
+from slatewise.serve.http.headers import Said
+from slatewise.serve.http.replies import BatchReply
 from slatewise.serve.limits import Limits
-from slatewise.serve.replies import BatchReply
-from slatewise.serve.rollout import Deployed, Rollout
+from slatewise.serve.rollout.rollout import Deployed, Rollout
 from slatewise.serve.service import Call, Service
-from slatewise.serve.shared import Remembered
+from slatewise.serve.state.shared import Remembered
 from slatewise.serve.wire import JSON, Wire
 from slatewise.stages import STAGES
 

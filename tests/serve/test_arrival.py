@@ -8,7 +8,7 @@ import time
 import pytest
 import uvicorn
 
-from slatewise.serve.arrival import ARRIVED, BEAT_S, SLACK_S, Turns, said, stamping
+from slatewise.serve.timing.arrival import ARRIVED, BEAT_S, SLACK_S, Turns, said, stamping
 
 PROMISED_S = BEAT_S + SLACK_S
 

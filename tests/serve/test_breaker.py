@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from slatewise.serve.store.breaker import Breaker, Patience
-from slatewise.serve.store.contract import StoreError, UndoneError, Want
-from slatewise.serve.store.opening import opened
+from slatewise.serve.state.store.breaker import Breaker, Patience
+from slatewise.serve.state.store.contract import StoreError, UndoneError, Want
+from slatewise.serve.state.store.opening import opened
 
 WANT = Want(counter="a", wanted=1, at_most=9, within_s=60.0)
 

@@ -5,7 +5,7 @@ import pytest
 
 from slatewise import Candidates, Policy, PolicyError, Request, Solve
 from slatewise.core.caps import asked
-from slatewise.serve.caps import counter, span_of, takes
+from slatewise.serve.state.caps import counter, span_of, takes
 
 COLUMNS = {"utility": "number", "brand": "key?", "size": "number", "paid": "flag", "tags": "keys?"}
 ITEMS = Candidates.of(

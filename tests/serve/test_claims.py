@@ -3,7 +3,7 @@
 from slatewise import Candidates, Policy, Request, Solve
 from slatewise.core.serving import Cap, Serving
 from slatewise.ladder import Ladder
-from slatewise.serve.claims import claimed
+from slatewise.serve.events.claims import claimed
 
 ITEMS = Candidates.of(
     item_id=["a", "b", "c"], line=["posts", "ads", "ads"], author=["ida", "ida", "lea"], utility=[3.0, 2.0, 1.0]

@@ -15,9 +15,9 @@ from serve.policies import (
     desk_of,
     policy_of,
 )
-from slatewise.serve import record as records
-from slatewise.serve.record import NotYetError, Pushed, Record, Trial
-from slatewise.serve.store.contract import StoreError
+from slatewise.serve.rollout import record as records
+from slatewise.serve.rollout.record import NotYetError, Pushed, Record, Trial
+from slatewise.serve.state.store.contract import StoreError
 from slatewise.stages import STAGES
 
 STRICT = changed(NO_AD_ON_TOP)
@@ -189,8 +189,8 @@ def test_a_change_that_took_too_long_is_refused_by_its_fence():
 
 
 def test_a_document_is_kept_in_pieces_and_one_that_was_changed_is_refused(monkeypatch):
-    monkeypatch.setattr("slatewise.serve.registry.PIECE", 64)
-    monkeypatch.setattr("slatewise.serve.registry.PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("slatewise.serve.rollout.registry.PIECE", 64)
+    monkeypatch.setattr("slatewise.serve.rollout.registry.PAUSES_S", (0.0, 0.0))
 
     async def kept():
         store = Shelf()

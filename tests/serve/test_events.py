@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from slatewise import RequestError
-from slatewise.serve.events import CLOUD_EVENT, CLOUD_EVENTS, JSON, decoded
-from slatewise.serve.intake import FullError, Horizon, Intake
-from slatewise.serve.seal import Claim, Seal
-from slatewise.serve.store.contract import StoreError, UndoneError, Want
-from slatewise.serve.store.memory import MemoryStore
+from slatewise.serve.events.events import CLOUD_EVENT, CLOUD_EVENTS, JSON, decoded
+from slatewise.serve.events.intake import FullError, Horizon, Intake
+from slatewise.serve.events.seal import Claim, Seal
+from slatewise.serve.state.store.contract import StoreError, UndoneError, Want
+from slatewise.serve.state.store.memory import MemoryStore
 
 NOW = 1_700_000_000.0
 SEAL = Seal(b"a key of this service")

@@ -6,9 +6,9 @@ import time
 import httpx
 import pytest
 
-from slatewise.serve.app import application
-from slatewise.serve.gate import Gate, ShedError
-from slatewise.serve.pilot import Rating
+from slatewise.serve.http.app import application
+from slatewise.serve.timing.gate import Gate, ShedError
+from slatewise.serve.timing.pilot import Rating
 
 
 def why(gate, **when):

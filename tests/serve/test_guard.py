@@ -14,9 +14,9 @@ from serve.policies import (
     serving,
     until,
 )
-from slatewise.serve.guard import Guard, Outcomes, Rails, broken
 from slatewise.serve.limits import Limits
-from slatewise.serve.rollout import Deployed, Standing
+from slatewise.serve.rollout.guard import Guard, Outcomes, Rails, broken
+from slatewise.serve.rollout.rollout import Deployed, Standing
 
 STRICT = changed(NO_AD_ON_TOP)
 

@@ -19,20 +19,20 @@ from jsonschema import Draft202012Validator
 from decided import Decider
 from slatewise import Candidates, Policy, RequestError
 from slatewise.core.document import Document
-from slatewise.serve import journal as journals
-from slatewise.serve import records, segments
-from slatewise.serve.decisions import Noted, decision_schema, event_schema, json_schema, table_of
-from slatewise.serve.digest import candidates_digest
-from slatewise.serve.journal import Journal, LogSettings
+from slatewise.serve.events.seal import Seal
 from slatewise.serve.limits import Limits
-from slatewise.serve.meters import Meters
-from slatewise.serve.reading import read_decisions, read_events
-from slatewise.serve.records import drawn
-from slatewise.serve.rollout import Deployed, Rollout
-from slatewise.serve.seal import Seal
-from slatewise.serve.segments import named, prune
+from slatewise.serve.log import journal as journals
+from slatewise.serve.log import records, segments
+from slatewise.serve.log.decisions import Noted, decision_schema, event_schema, json_schema, table_of
+from slatewise.serve.log.digest import candidates_digest
+from slatewise.serve.log.journal import Journal, LogSettings
+from slatewise.serve.log.reading import read_decisions, read_events
+from slatewise.serve.log.records import drawn
+from slatewise.serve.log.segments import named, prune
+from slatewise.serve.process.meters import Meters
+from slatewise.serve.rollout.rollout import Deployed, Rollout
 from slatewise.serve.service import Call, Service
-from slatewise.serve.shared import Shared
+from slatewise.serve.state.shared import Shared
 from slatewise.serve.wire import JSON
 from slatewise.stages import STAGES
 
@@ -368,7 +368,7 @@ def test_events_have_a_table_of_their_own(tmp_path):
 def test_without_pyarrow_a_log_is_refused_with_the_command_that_installs_it(tmp_path):
     program = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from slatewise.serve.journal import Journal, LogSettings\n"
+        "from slatewise.serve.log.journal import Journal, LogSettings\n"
         "Journal()\n"
         "try: Journal(LogSettings(folder=sys.argv[1]))\n"
         "except ValueError as error: print(error)\n"

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from slatewise.serve.logs import CURRENT, form_of, set_up
-from slatewise.serve.settings import Settings
+from slatewise.serve.process.logs import CURRENT, form_of, set_up
+from slatewise.serve.process.settings import Settings
 
 log = logging.getLogger("slatewise.serve.test")
 

@@ -14,11 +14,11 @@ from slatewise.blend.landscapes import Landscape, Uniform
 from slatewise.blend.pace import PacedLine
 from slatewise.evaluate.loops import Loops as Single
 from slatewise.ladder import FULL, Ladder
-from slatewise.serve.loops import Loops
-from slatewise.serve.steering import Pulse
-from slatewise.serve.store.contract import StoreError
-from slatewise.serve.store.memory import MemoryStore
-from slatewise.serve.store.opening import opened
+from slatewise.serve.control.loops import Loops
+from slatewise.serve.control.steering import Pulse
+from slatewise.serve.state.store.contract import StoreError
+from slatewise.serve.state.store.memory import MemoryStore
+from slatewise.serve.state.store.opening import opened
 
 PULSE = Pulse(window_s=1.0, lease_s=4.0, fade_s=10.0, over_s=80.0)
 STEP_S = 0.25

@@ -13,14 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
 from slatewise.ladder import Conditions
-from slatewise.serve import garbage
-from slatewise.serve.journal import Decision
-from slatewise.serve.meters import METERS, Meters, exported
-from slatewise.serve.replies import Served
-from slatewise.serve.shared import Remembered
+from slatewise.serve.http.replies import Served
+from slatewise.serve.log.journal import Decision
+from slatewise.serve.process import garbage
+from slatewise.serve.process.meters import METERS, Meters, exported
+from slatewise.serve.state.shared import Remembered
 from slatewise.serve.wire import Wire
 
-DASHBOARDS = files("slatewise.serve") / "dashboards"
+DASHBOARDS = files("slatewise.serve.process") / "dashboards"
 ROWS = [
     {"item_id": f"i{row}", "line": "posts", "p_click": row / 10, "p_share": 0.1, "local": False} for row in range(3)
 ]

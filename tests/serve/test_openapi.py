@@ -19,9 +19,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from bodies import BODY, COLUMNS, ROWS
-from slatewise.serve.app import application
-from slatewise.serve.openapi import Operation, openapi, operator_operations
-from slatewise.serve.replies import Health
+from slatewise.serve.http.app import application
+from slatewise.serve.http.openapi import Operation, openapi, operator_operations
+from slatewise.serve.http.replies import Health
 from slatewise.serve.wire import JSON, Wire
 
 KEPT = [

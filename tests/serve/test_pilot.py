@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slatewise.core.serving import Quality, Rung, Serving
-from slatewise.serve.pilot import Pilot
+from slatewise.serve.timing.pilot import Pilot
 
 MS = 1e-3
 FULL, GREEDY, REST, SHED = 2.5 * MS, 0.4 * MS, 0.4 * MS, 0.06 * MS

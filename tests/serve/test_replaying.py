@@ -18,11 +18,11 @@ from decided import Decider, control_of
 from slatewise import Policy, RequestError
 from slatewise.core.document import Document
 from slatewise.ladder import Conditions
-from slatewise.serve.findings import report_of
-from slatewise.serve.journal import Journal, LogSettings
-from slatewise.serve.reading import count_decisions, read_decisions
-from slatewise.serve.replaying import replayed
-from slatewise.serve.segments import segments
+from slatewise.serve.log.findings import report_of
+from slatewise.serve.log.journal import Journal, LogSettings
+from slatewise.serve.log.reading import count_decisions, read_decisions
+from slatewise.serve.log.replaying import replayed
+from slatewise.serve.log.segments import segments
 from slatewise.stages import STAGES
 from slatewise.testing import strategies
 
@@ -302,7 +302,7 @@ def test_a_memory_that_was_changed_is_found_and_named(small):
 
 
 def test_a_page_that_comes_out_otherwise_is_shown_slot_by_slot(small):
-    from slatewise.serve import replaying
+    from slatewise.serve.log import replaying
 
     compose = replaying.Ladder.compose
     with pytest.MonkeyPatch.context() as patch:

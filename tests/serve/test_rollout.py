@@ -27,8 +27,8 @@ from serve.policies import (
     push,
     serving,
 )
-from slatewise.serve import record as records
-from slatewise.serve.rollout import place_of
+from slatewise.serve.rollout import record as records
+from slatewise.serve.rollout.rollout import place_of
 
 STRICT = changed(NO_AD_ON_TOP)
 JSON = "application/json"
@@ -183,7 +183,7 @@ def test_users_stand_at_the_same_place_in_every_process_and_elsewhere_for_anothe
         [
             sys.executable,
             "-c",
-            "from slatewise.serve.rollout import Deployed, Standing, place_of; print(place_of('ada', 'p'))",
+            "from slatewise.serve.rollout.rollout import Deployed, Standing, place_of; print(place_of('ada', 'p'))",
         ],
         capture_output=True,
         text=True,

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from slatewise import RequestError
-from slatewise.serve.seal import STEP_S, Claim, Seal, minute
+from slatewise.serve.events.seal import STEP_S, Claim, Seal, minute
 
 SEAL = Seal(b"a key of this service", horizon_s=3_600)
 CLAIM = Claim(

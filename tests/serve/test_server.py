@@ -11,9 +11,9 @@ import pytest
 
 from serve.living import BODY, POLICY, Hammer, Living, wait_for
 from slatewise import RequestError
-from slatewise.serve import listener
-from slatewise.serve.listener import address, listen, notify
-from slatewise.serve.settings import Settings, load
+from slatewise.serve.process import listener
+from slatewise.serve.process.listener import address, listen, notify
+from slatewise.serve.process.settings import Settings, load
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 
 from slatewise import RequestError
-from slatewise.serve.settings import Settings, fields, load, loopback, shareable, variable
+from slatewise.serve.process.settings import Settings, fields, load, loopback, shareable, variable
 
 SECRET = "correct-horse-battery"
 

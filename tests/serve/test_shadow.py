@@ -15,9 +15,9 @@ from slatewise.core.artefact import Artefact
 from slatewise.core.policy import Policy
 from slatewise.evaluate.overlap import rank_biased_overlap
 from slatewise.ladder import Conditions, Ladder
-from slatewise.serve import aside
-from slatewise.serve.offline import sides
-from slatewise.serve.shadow import REST, Asked, Ring, shadowed
+from slatewise.serve.rollout import aside
+from slatewise.serve.rollout.offline import sides
+from slatewise.serve.rollout.shadow import REST, Asked, Ring, shadowed
 from slatewise.stages import STAGES
 
 STRICT = changed(NO_AD_ON_TOP)

@@ -8,12 +8,12 @@ import pytest
 
 from slatewise import Candidates, Feed, Policy, Request, RequestError, Solve
 from slatewise.core.control import Control
-from slatewise.serve.caps import takes
-from slatewise.serve.shared import Shared, Steered, Syncing
-from slatewise.serve.store.breaker import Breaker
-from slatewise.serve.store.contract import StoreError, UndoneError
-from slatewise.serve.store.memory import MemoryStore
-from slatewise.serve.store.opening import opened
+from slatewise.serve.state.caps import takes
+from slatewise.serve.state.shared import Shared, Steered, Syncing
+from slatewise.serve.state.store.breaker import Breaker
+from slatewise.serve.state.store.contract import StoreError, UndoneError
+from slatewise.serve.state.store.memory import MemoryStore
+from slatewise.serve.state.store.opening import opened
 
 ITEMS = Candidates.of(
     item_id=list("abcdef"),

@@ -3,11 +3,11 @@
 import pytest
 
 from slatewise import RequestError
-from slatewise.serve.journal import Decision
-from slatewise.serve.replies import Served
-from slatewise.serve.settings import Telemetry
-from slatewise.serve.shared import Remembered
-from slatewise.serve.spans import Spans, parent_of
+from slatewise.serve.http.replies import Served
+from slatewise.serve.log.journal import Decision
+from slatewise.serve.process.settings import Telemetry
+from slatewise.serve.process.spans import Spans, parent_of
+from slatewise.serve.state.shared import Remembered
 from slatewise.serve.wire import Wire
 
 memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")

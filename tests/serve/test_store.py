@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from slatewise import RequestError
-from slatewise.serve.store.contract import LATE_S, MOST_PAGES, REPEAT_S, WORKER_S, Merge, UndoneError, Want
-from slatewise.serve.store.memory import MemoryStore
-from slatewise.serve.store.opening import opened
-from slatewise.serve.store.redis import RedisStore
-from slatewise.serve.store.sqlite import QUEUED, SqliteStore
+from slatewise.serve.state.store.contract import LATE_S, MOST_PAGES, REPEAT_S, WORKER_S, Merge, UndoneError, Want
+from slatewise.serve.state.store.memory import MemoryStore
+from slatewise.serve.state.store.opening import opened
+from slatewise.serve.state.store.redis import RedisStore
+from slatewise.serve.state.store.sqlite import QUEUED, SqliteStore
 
 NOW = 1_000_000_000.0
 KINDS = ("memory", "sqlite", "redis")
@@ -333,8 +333,8 @@ def test_many_at_once_never_take_more_than_the_cap(promise):
 
 PROCESS = """
 import asyncio, sys, time
-from slatewise.serve.store.opening import opened
-from slatewise.serve.store.contract import StoreError, Want
+from slatewise.serve.state.store.opening import opened
+from slatewise.serve.state.store.contract import StoreError, Want
 
 async def main(url, name):
     store, taken = opened(url, clock=time.monotonic), 0
@@ -442,7 +442,7 @@ def test_records_survive_in_a_file(tmp_path):
 
 
 def test_a_contract_is_what_stores_have():
-    from slatewise.serve.store.contract import Store
+    from slatewise.serve.state.store.contract import Store
 
     calls = {name for name in vars(Store) if not name.startswith("_")}
     for kind in (MemoryStore, SqliteStore, RedisStore):

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from slatewise.serve.events import CLOUD_EVENT
-from slatewise.serve.intake import FullError
-from slatewise.serve.telling import PATH, routes
+from slatewise.serve.events.events import CLOUD_EVENT
+from slatewise.serve.events.intake import FullError
+from slatewise.serve.http.telling import PATH, routes
 
 ROW = {"line": "posts", "p_click": 0.5, "p_share": None, "author": "x", "local": False}
 BODY = {"request_id": "events", "slots": 2, "candidates": [{**ROW, "item_id": f"i{row}"} for row in range(3)]}

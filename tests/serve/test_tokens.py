@@ -7,8 +7,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from slatewise import RequestError
-from slatewise.serve import tokens
-from slatewise.serve.tokens import Tokens
+from slatewise.serve.process import tokens
+from slatewise.serve.process.tokens import Tokens
 
 ADMIN, TRACKER, HASHED = "admin-admin-admin-1", "tracker-tracker-1", "hashed-hashed-hashed"
 DIGEST = f"sha256:{sha256(HASHED.encode()).hexdigest()}"

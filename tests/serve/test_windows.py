@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slatewise.serve.counts import RESTING, Counts
-from slatewise.serve.store.contract import Merged
-from slatewise.serve.windows import BUCKETS, Window
+from slatewise.serve.state.counts import RESTING, Counts
+from slatewise.serve.state.store.contract import Merged
+from slatewise.serve.state.windows import BUCKETS, Window
 
 AMOUNTS = st.lists(st.tuples(st.floats(0, 50), st.integers(0, 5)), max_size=60)
 

@@ -9,8 +9,8 @@ from pyarrow import parquet
 
 from slatewise import Feed, Policy, RequestError, Solve
 from slatewise.serve.files import read_requests
+from slatewise.serve.http.openapi import openapi
 from slatewise.serve.limits import Limits
-from slatewise.serve.openapi import openapi
 from slatewise.serve.wire import Wire
 
 COLUMNS = {"utility": "number", "tags": "keys", "tokens": "keys?"}

@@ -153,9 +153,9 @@ def _replay_log(log: Path, out: Path | None, other: Path | None, *, as_json: AsJ
     """
     from slatewise import render
     from slatewise.render_log import log_tables
-    from slatewise.serve.findings import Findings
-    from slatewise.serve.reading import count_decisions
-    from slatewise.serve.replaying import replayed
+    from slatewise.serve.log.findings import Findings
+    from slatewise.serve.log.reading import count_decisions
+    from slatewise.serve.log.replaying import replayed
 
     with refusals(as_json), extra("parquet"), new_file(out, log) as write:
         policy = None if other is None else feed_of(other).policy

@@ -21,7 +21,7 @@ from slatewise.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from slatewise.serve.diff import Report
+    from slatewise.serve.rollout.diff import Report
 
 policy = typer.Typer(help="Change the policies of a running service.", no_args_is_help=True)
 app.add_typer(policy, name="policy")
@@ -70,7 +70,7 @@ def push(
 
     with refusals(as_json), extra("client"):
         from slatewise.render_diff import pushed_lines
-        from slatewise.serve.record import Pushed
+        from slatewise.serve.rollout.record import Pushed
 
         body = msgspec.json.encode(Policy.load(policy, STAGES).document())
         pushed = _read(_ask(url, token, "POST", "/validate" if validate else "", body), Pushed)
@@ -87,7 +87,7 @@ def shadow(
 ) -> None:
     """Compose the last requests with a policy, and show what would change; exit code 1 if some get no page."""
     with refusals(as_json), extra("client"):
-        from slatewise.serve.diff import Report
+        from slatewise.serve.rollout.diff import Report
 
         _show_report(_read(_ask(url, token, "POST", f"/{policy}/shadow", _json(last=last)), Report), as_json)
 
@@ -137,8 +137,8 @@ def diff(
     with refusals(as_json):
         from time import perf_counter
 
-        from slatewise.serve.offline import logged, sides
-        from slatewise.serve.shadow import shadowed
+        from slatewise.serve.rollout.offline import logged, sides
+        from slatewise.serve.rollout.shadow import shadowed
 
         pair = sides(feed_of(before).policy, feed_of(after).policy)
         _show_report(shadowed(logged(requests), *pair, clock=perf_counter), as_json)
@@ -191,7 +191,7 @@ def _json(**fields: Any) -> bytes:
 
 def _show_policies(reply: bytes, as_json: bool) -> None:
     from slatewise.render_diff import policies_tables
-    from slatewise.serve.desk import Policies
+    from slatewise.serve.rollout.desk import Policies
 
     policies = _read(reply, Policies)
     print_json(policies) if as_json else show(policies_tables(policies))

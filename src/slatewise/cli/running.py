@@ -42,11 +42,11 @@ def serve(
 ) -> None:
     """Serve pages over HTTP."""
     with refusals(as_json), extra("serve"):
-        from slatewise.serve.workers import single_threaded, supervise
+        from slatewise.serve.process.workers import single_threaded, supervise
 
         single_threaded()
-        from slatewise.serve.listener import address, listen
-        from slatewise.serve.settings import load
+        from slatewise.serve.process.listener import address, listen
+        from slatewise.serve.process.settings import load
 
         flags = {
             "host": host,
@@ -66,7 +66,7 @@ def serve(
         if how.workers > 1:
             listener = listen(how, fd=fd, environ=os.environ)
             raise typer.Exit(supervise(policy, how, listener, ready=_telling(address(listener))))
-        from slatewise.serve.server import serve as run
+        from slatewise.serve.process.server import serve as run
 
         feed = feed_of(policy)
         listener = listen(how, fd=fd, environ=os.environ)
@@ -86,7 +86,7 @@ def monitoring(
     from importlib.resources import files
 
     file = "slatewise.json" if what == Watched.DASHBOARD else "alerts.yaml"
-    text = (files("slatewise.serve") / "dashboards" / file).read_text(encoding="utf-8")
+    text = (files("slatewise.serve.process") / "dashboards" / file).read_text(encoding="utf-8")
     typer.echo(text, nl=False)
 
 

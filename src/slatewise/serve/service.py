@@ -15,16 +15,16 @@ from typing import NamedTuple, final
 import msgspec
 
 from slatewise.ladder import Conditions
-from slatewise.serve import spans
-from slatewise.serve.claims import claimed
-from slatewise.serve.gate import Gate
-from slatewise.serve.journal import Decision, Journal
-from slatewise.serve.loops import Loops
-from slatewise.serve.meters import Meters
-from slatewise.serve.replies import ComposeReply, Served
-from slatewise.serve.rollout import Rollout
-from slatewise.serve.seal import Seal
-from slatewise.serve.shared import Shared
+from slatewise.serve.control.loops import Loops
+from slatewise.serve.events.claims import claimed
+from slatewise.serve.events.seal import Seal
+from slatewise.serve.http.replies import ComposeReply, Served
+from slatewise.serve.log.journal import Decision, Journal
+from slatewise.serve.process import spans
+from slatewise.serve.process.meters import Meters
+from slatewise.serve.rollout.rollout import Rollout
+from slatewise.serve.state.shared import Shared
+from slatewise.serve.timing.gate import Gate
 
 
 class Call(NamedTuple):

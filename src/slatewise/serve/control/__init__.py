@@ -1,0 +1,1 @@
+"""Control: the loops of policies, over all workers."""

@@ -1,0 +1,1 @@
+"""Events: what callers tell of pages, by tokens, counted once."""

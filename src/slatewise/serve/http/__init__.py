@@ -1,0 +1,1 @@
+"""HTTP: bodies, routes, refusals, and the description of all of it."""

@@ -1,0 +1,52 @@
+"""Telling: the route by which callers tell what happened to pages.
+
+`POST /v1/events` takes events as JSON, or in the envelope of CloudEvents, and says what became of them. 202 says that
+some of them are counted later, when the store of shared state answers again; 503, that there is no room for them until
+then, and that none was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from slatewise.core.errors import shown
+from slatewise.serve.events.events import JSON, MEDIA, decoded
+from slatewise.serve.events.intake import FullError, Intake
+
+PATH = "/v1/events"
+
+
+def routes(
+    intake: Intake, *, read: Callable[[Request], Awaitable[bytes]], authorised: Callable[[Request], object]
+) -> list[Route]:
+    """Return the route.
+
+    Args:
+        intake: Counts the events.
+        read: Reads a body, and stops where it is too long.
+        authorised: Raises unless the request may tell events.
+    """
+
+    async def tell(request: Request) -> Response:
+        authorised(request)
+        media = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
+        if media not in MEDIA:
+            raise HTTPException(415, f"content-type: must be one of {', '.join(MEDIA)}, got {shown(media)}")
+        encoding = request.headers.get("content-encoding", "identity").lower()
+        if encoding != "identity":
+            raise HTTPException(415, f"content-encoding: must be identity, got {shown(encoding)}")
+        events = decoded(await read(request), media)
+        try:
+            reply = await intake.take(events)
+        except FullError as error:
+            headers = {"retry-after": str(max(round(error.retry_s), 1))}
+            raise HTTPException(503, f"events: {error}", headers) from None
+        return Response(msgspec.json.encode(reply), 202 if reply.waiting else 200, media_type=JSON)
+
+    return [Route(PATH, tell, methods=["POST"])]

@@ -1,0 +1,1 @@
+"""Log: decisions written beside the requests, and composed again."""

@@ -1,0 +1,1 @@
+"""Rollout: policies that change while requests come in."""

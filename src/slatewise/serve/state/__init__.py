@@ -1,0 +1,1 @@
+"""State: what one process knows of what all must remember."""

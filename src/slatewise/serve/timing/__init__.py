@@ -1,0 +1,1 @@
+"""Timing: since when a request has waited, who is let in, and which rung serves it."""
