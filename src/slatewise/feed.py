@@ -130,13 +130,14 @@ class Feed:
         chosen = self._chosen(request, self._plan)
         solution, arrays = chosen.solution, chosen.constraints.arrays
         binds, broken = audit.binding(solution.rows, arrays), audit.broken(solution.rows, arrays)
+        prices = self._terminal.prices(chosen.candidates, solution, chosen.constraints)
         costs: list[RuleCost] = []
         for place, rule in enumerate(chosen.constraints.book.rules):
             lost = 0.0
             if binds[place]:
                 plan = [(stage, book.without(rule.name)) for stage, book in self._plan]
                 lost = self._chosen(request, plan).solution.value - solution.value
-            price = None if solution.prices is None else float(solution.prices[place])
+            price = None if prices is None else float(prices[place])
             costs.append(RuleCost(rule.name, bool(binds[place]), lost, price, float(broken[place]) / UNIT))
         return tuple(costs)
 

@@ -160,6 +160,15 @@ class Solve(Selector, frozen=True, kw_only=True):
         """Return (k,) float64: exposure times utility, and bonuses; what pairs add is nobody's alone."""
         return self.problem(candidates, constraints).worth[rows, np.arange(len(rows))]
 
+    def prices(self, candidates: Candidates, solution: Solution, constraints: Constraints) -> Numbers | None:
+        """Return (R,) float64: what one unit more of each rule's bounds would be worth, by the prices of `lagrangian`.
+
+        `auto` and `exact` often prove a page without any.
+        """
+        if solution.prices is None and self.method in ("exact", "auto"):
+            return lagrangian.solve(self.problem(candidates, constraints)).prices
+        return solution.prices
+
     def warm(self) -> None:
         """Compile every kernel of the methods that search."""
         if self.method in ("exact", "auto"):

@@ -89,12 +89,17 @@ class PageProblem:
         worth = np.multiply.outer(self.utility, self.exposure)
         return worth if self.extra is None else worth + self.extra
 
+    @property
+    def falls(self) -> bool:
+        """Whether rows are worth utility times exposure alone, which falls from slot to slot or stays."""
+        exposure = self.exposure
+        return self.extra is None and not len(self.pairs.worth) and not (exposure[1:] > exposure[:-1]).any()
+
     def value(self, rows: Codes) -> float:
         """Return what a page is worth."""
-        slots = np.arange(len(rows))
         parts = (self.utility[rows] * self.exposure[: len(rows)]).tolist()
         if self.extra is not None:
-            parts += self.extra[rows, slots].tolist()
+            parts += self.extra[rows, np.arange(len(rows))].tolist()
         for kind, worth in enumerate(self.pairs.worth):
             left, right = self.pairs.left[rows, kind], self.pairs.right[rows, kind]
             for distance in range(1, min(len(worth), len(rows) - 1) + 1):

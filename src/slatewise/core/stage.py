@@ -167,6 +167,10 @@ class Selector(Stage, frozen=True):
         """Return (k,) float64: what each row of a page adds to its value; without a request, for a user not known."""
         return candidates.number(self.by)[rows]
 
+    def prices(self, candidates: Candidates, solution: Solution, constraints: Constraints) -> Numbers | None:
+        """Return (R,) float64: what one unit more of each rule's bounds would be worth; None if no method tells."""
+        return solution.prices
+
     def keep(self, slots: int) -> int | None:
         """Return how many rows it passes on to a selector that follows; None if it passes all on without picking."""
         return slots

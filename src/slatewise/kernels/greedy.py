@@ -23,7 +23,7 @@ from slatewise.kernels.compiled import copy, kernel, leaf
 from slatewise.kernels.floors import floors_of, most_served
 from slatewise.kernels.kinds import kinds
 from slatewise.kernels.rules import is_waiting, lift, place, slide
-from slatewise.kernels.slot import CHOSEN, OWN, breaks, crowds, least_broken, less, notes, survey
+from slatewise.kernels.slot import CHOSEN, OWN, breaks, counts_alike, crowds, least_broken, less, notes, survey
 
 FORESIGHT = 20_000
 """Questions asked of rows for the sake of floors that rows may serve together; after that, needs are added up."""
@@ -178,12 +178,15 @@ def _best_row(board, floor, most, slot, floor_cost, preferred, kind, tried, pric
     lively, crowded, tries = survey(
         rule, state, count, group, units, room, link, committed, floor, slot, most, price, note
     )
-    best, best_crowding, asked, met = -1, 0, 0, 0
+    best, best_crowding, asked, met, before = -1, 0, 0, 0, -1
     looks = tries * len(link)
     for row in preferred:
         asked += 1
         if is_waiting(link, row) or (len(kind) > 0 and tried[slot, kind[row]]):
             continue
+        if before >= 0 and counts_alike(group, units, lively, note, row, before):
+            continue  # it does here what that one does, which goes before it
+        before = row
         cost = price[breaks(rule, state, count, group, units, scale, room, slot, row, lively, price, note)]
         if cost[0] > 0 or (best >= 0 and less(chosen, cost)):
             continue

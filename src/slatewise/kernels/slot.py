@@ -58,6 +58,16 @@ def breaks(rule, state, count, group, units, scale, room, slot, row, lively, pri
 
 
 @leaf
+def counts_alike(group, units, lively, note, row, other):
+    """Tell whether two rows are the same to every rule that matters here."""
+    for at in range(lively):
+        one = note[at, LIVE]
+        if group[row, one] != group[other, one] or (group[row, one] >= 0 and units[row, one] != units[other, one]):
+            return False
+    return True
+
+
+@leaf
 def crowds(rule, count, group, units, link, floor, most, slot, row, met, note):
     """Return (by how many rows `floor`, the crowded ones, are short with a row in the slot; patterns met; searches)."""
     pattern = served(rule, count, group, floor, slot, row)

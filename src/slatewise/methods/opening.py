@@ -76,6 +76,11 @@ class Opening:
         """Whether a page may be worth more that breaks the rules no more."""
         return bool(len(self.page)) and self.bound - self.value > self.tolerance
 
+    @property
+    def items(self) -> Codes:
+        """(n,) int32, code of each row's item."""
+        return self.problem.constraints.arrays.items[self.problem.order]
+
     def take(self, page: Codes) -> None:
         """Go on with another page of the same length."""
         self.page = page
@@ -100,7 +105,7 @@ class Opening:
         Without any to start from, they are sought with a few likely rows first: what they prove is void, not what they
         are near.
         """
-        items = self.problem.constraints.arrays.items[self.problem.order].astype(np.int64)
+        items = self.items.astype(np.int64)
         prices = np.zeros(len(self.counted.count)) if start is None else start.price
         limit = max(self.looks, 1)
         if start is None and worth is self.worth and len(worth) > CROWD * len(self.page):
