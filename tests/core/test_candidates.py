@@ -343,3 +343,15 @@ def test_ties_go_to_the_smaller_item_and_line_in_any_order():
         ranked = items.descending(np.array([1.0, 1.0, 1.0, 1.0]))
         names.append([(items.item_id[row], items.key("line").name(row)) for row in ranked])
     assert names == [[("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")]] * 3
+
+
+@pytest.mark.parametrize("values", [3, 30, 300])
+def test_few_ties_are_decided_as_many_are(values):
+    rng = np.random.default_rng(values)
+    for nominations in (1, 2):
+        ids = rng.permutation(np.repeat([f"i{item}" for item in range(100)], nominations))
+        lines = [f"l{sum(ids[:row] == ids[row])}" for row in range(len(ids))]
+        items = Candidates.of(item_id=ids.tolist(), line=lines)
+        worth = rng.integers(0, values, len(ids)).astype(float)
+        wanted = sorted(range(len(ids)), key=lambda row: (-worth[row], ids[row], lines[row]))
+        assert items.descending(worth).tolist() == wanted

@@ -7,8 +7,7 @@ One row is one nomination: an item by a line. An item may be nominated by severa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
-from typing import Any, TypeGuard, TypeVar, cast, final
+from typing import Any, TypeVar, cast, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from slatewise.core.columns import (
     require_present,
 )
 from slatewise.core.errors import RequestError, did_you_mean, shown
+from slatewise.core.ids import are_distinct, ids_of, require_distinct
 from slatewise.core.raw import columns_of, guess, store
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -59,16 +59,26 @@ class Candidates:
     __slots__ = ("_conforms_to", "_rank", "columns", "gaps", "item_id", "items", "repeats")
 
     def __init__(
-        self, item_id: Sequence[Any], columns: Mapping[str, Column], gaps: frozenset[str], items: Codes, repeats: bool
+        self,
+        item_id: Sequence[Any],
+        columns: Mapping[str, Column],
+        gaps: frozenset[str],
+        items: Codes,
+        repeats: bool,
+        *,
+        conforms_to: tuple[object, object] = (None, None),
     ) -> None:
-        """Take columns that were checked before; `Candidates.of` is the way in from raw data."""
+        """Take columns that were checked before; `Candidates.of` is the way in from raw data.
+
+        `conforms_to` are the kinds and lines of `conform` that they are known to keep to.
+        """
         self.item_id = item_id
         self.columns = columns
         self.gaps = gaps
         self.items = items
         self.repeats = repeats
         self._rank: Codes | None = None
-        self._conforms_to: tuple[object, object] = (None, None)
+        self._conforms_to = conforms_to
 
     @classmethod
     def of(cls, data: Any = None, /, *, kinds: Mapping[str, Kind] | None = None, **columns: Any) -> Candidates:
@@ -87,7 +97,7 @@ class Candidates:
             if isinstance(values, str) or not hasattr(values, "__len__"):
                 raise RequestError(f"candidates.{name}", "must be one value per row", shown(values))
         given = raw.pop("item_id", None)
-        ids = list(range(_rows_of(raw))) if given is None else _ids(given)
+        ids = list(range(_rows_of(raw))) if given is None else ids_of(given)
         stored: dict[str, Column] = {}
         for name, values in raw.items():
             kind = (kinds or {}).get(name) or ("key" if name == "line" else guess(values))
@@ -99,15 +109,14 @@ class Candidates:
             stored["line"] = _read_only(Keys(np.zeros(len(ids), dtype=np.int32), (ONLY_LINE,)))
         require_present("candidates.line", stored["line"])
         gaps = frozenset(name for name, column in stored.items() if absent(column).any())
-        if given is None or _are_distinct(given):
+        if given is None or are_distinct(given):
             return cls(ids, stored, gaps, np.arange(len(ids), dtype=np.int32), False)
         codes = dict(zip(ids, range(len(ids)), strict=True))
         if len(codes) == len(ids):
             return cls(ids, stored, gaps, np.arange(len(ids), dtype=np.int32), False)
         items = np.array([codes[item] for item in ids], dtype=np.int32)
-        candidates = cls(ids, stored, gaps, items, True)
-        _require_distinct(candidates)
-        return candidates
+        require_distinct(ids, cast("Keys", stored["line"]))
+        return cls(ids, stored, gaps, items, True)
 
     def __len__(self) -> int:
         """Return n, the number of rows."""
@@ -160,9 +169,8 @@ class Candidates:
         if self._rank is None:
             ids = self.item_id
             order = sorted(range(len(ids)), key=ids.__getitem__)
-            if any(ids[row] == ids[other] for row, other in pairwise(order)):
-                lines = self.key("line")
-                order.sort(key=lambda row: (ids[row], lines.name(row)))
+            if self.repeats:
+                order.sort(key=self._name)
             rank = np.empty(len(self), dtype=np.int32)
             rank[order] = np.arange(len(self), dtype=np.int32)
             self._rank = rank  # only when it is whole: another thread may be looking
@@ -172,9 +180,28 @@ class Candidates:
         """Return all rows, largest value first; equals by `ties` if given, then the smaller (item_id, line) first."""
         order = values.argsort()[::-1]
         ranked = values[order]
-        if (ranked[1:] == ranked[:-1]).any():
-            order = np.lexsort((self.rank, -values) if ties is None else (self.rank, ties(), -values))
-        return order.astype(np.int32)
+        tied = np.flatnonzero(ranked[1:] == ranked[:-1])
+        if not len(tied):
+            return order.astype(np.int32)
+        if ties is None and len(tied) < len(order) // 4:
+            return self._untied(order, tied.tolist())
+        return np.lexsort((self.rank, -values) if ties is None else (self.rank, ties(), -values)).astype(np.int32)
+
+    def _untied(self, order: NDArray[np.integer], tied: list[int]) -> Codes:
+        """Return rows with those in order that are tied with the next: for few of them, without ranking all."""
+        rows = order.tolist()
+        name = self._name if self.repeats else self.item_id.__getitem__
+        for place, first in enumerate(tied):
+            if place and tied[place - 1] == first - 1:
+                continue  # in the run before
+            last = first
+            while last - first + place < len(tied) and tied[last - first + place] == last:
+                last += 1
+            rows[first : last + 1] = sorted(rows[first : last + 1], key=name)
+        return np.array(rows, dtype=np.int32)
+
+    def _name(self, row: int) -> tuple[Any, Any]:
+        return self.item_id[row], self.key("line").name(row)
 
     def with_columns(self, new: Mapping[str, Column]) -> Candidates:
         """Return candidates with columns added or replaced; the rows stay as they are.
@@ -268,47 +295,6 @@ def _rows_of(raw: Mapping[str, Any]) -> int:
     """Return how many rows the first column has."""
     first: Any = next(iter(raw.values()), ())
     return length_of(first) if isinstance(first, Keys | KeyLists | Embedding) else len(first)
-
-
-def _are_distinct(ids: Any) -> bool:
-    """Tell whether ids are an array of whole numbers that are all distinct."""
-    if not _are_whole(ids):
-        return False
-    ordered = np.sort(ids)
-    return bool((ordered[1:] > ordered[:-1]).all())
-
-
-def _are_whole(ids: Any) -> TypeGuard[NDArray[np.integer]]:
-    return isinstance(ids, np.ndarray) and cast("NDArray[Any]", ids).dtype.kind in "iu" and ids.ndim == 1
-
-
-def _ids(values: Any) -> list[Any]:
-    if _are_whole(values):
-        return values.tolist()
-    ids = cast("list[Any]", values.tolist() if isinstance(values, np.ndarray) else list(values))
-    types = set(map(type, ids))
-    if types <= {str} or types <= {int}:
-        return ids
-    if all(isinstance(value, np.integer | np.str_) for value in ids):
-        return _ids([value.item() for value in ids])
-    for row, value in enumerate(ids):
-        if type(value) not in (str, int):
-            raise RequestError(f"candidates.item_id[{row}]", "must be text or a whole number", shown(value))
-    raise RequestError("candidates.item_id", "must be all text or all whole numbers", "both")
-
-
-def _require_distinct(candidates: Candidates) -> None:
-    ids = candidates.item_id
-    lines = candidates.key("line")
-    first: dict[tuple[Any, int], int] = {}
-    for row, pair in enumerate(zip(ids, lines.codes.tolist(), strict=True)):
-        if pair in first:
-            raise RequestError(
-                f"candidates.item_id[{row}]",
-                f"must be distinct within line {lines.name(row)!r}",
-                f"{shown(ids[row])} again (first at row {first[pair]})",
-            )
-        first[pair] = row
 
 
 def _known_lines(own: Keys, lines: Sequence[str]) -> Keys:

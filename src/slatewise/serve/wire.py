@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, Optional, TypeAlias, final
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import astuple
 
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import LARGEST, Column, KeyLists, Keys, Kind
+from slatewise.core.decoded import candidates_of
 from slatewise.core.document import spelled
 from slatewise.core.errors import RequestError, shown
 from slatewise.core.faults import find_fault
@@ -131,9 +132,7 @@ class Wire:
         self._limits = limits
         self._decoder = msgspec.json.Decoder(self.body)
         self._rest_decoder = msgspec.json.Decoder(self.rest)
-        self._getters: list[tuple[str, Callable[[Any], Any]]] = [
-            (name, attrgetter(attribute)) for attribute, name in self._names.items() if name in fields
-        ]
+        self._fields = tuple(fields)
 
     def decode(self, body: bytes, media: str = JSON) -> Order:
         """Read a body.
@@ -199,10 +198,11 @@ class Wire:
 
     def _candidates(self, sent: Any) -> Candidates:
         by_row = isinstance(sent, list)
-        columns = ((name, list(map(getter, sent)) if by_row else getter(sent)) for name, getter in self._getters)
-        data = {name: values for name, values in columns if values is not None}
+        columns = list(zip(*map(astuple, sent), strict=True)) or [()] * len(self._names) if by_row else astuple(sent)
+        # What is ignored comes last.
+        data = {name: values for name, values in zip(self._fields, columns, strict=False) if values is not None}
         try:
-            return Candidates.of(data, kinds=self.kinds).conform(self.kinds, self.lines)
+            return candidates_of(data, self.kinds, self.lines)
         except RequestError as error:
             if not by_row:
                 raise
