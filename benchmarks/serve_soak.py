@@ -36,7 +36,7 @@ def read(root: str) -> dict[str, float]:
     return found
 
 
-def rows(minutes: float = 1.0) -> list[Row]:
+def rows(minutes: float = 10.0) -> list[Row]:
     """Soak a service."""
     seconds = minutes * 60
     times: list[float] = []
