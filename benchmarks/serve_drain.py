@@ -11,7 +11,7 @@ import time
 import urllib.request
 
 from load import LOST, SILENT, UNSENT, Offering, Plan
-from report import Row, publish
+from report import Row, show
 from serving import PACED, Server, paced_bodies
 
 RATE, SECONDS, BEFORE_S, DRAIN_S = 100.0, 6.0, 2.0, 1.5
@@ -58,4 +58,4 @@ def rows() -> list[Row]:
 
 
 if __name__ == "__main__":
-    publish("serve_drain", rows())
+    show(rows())

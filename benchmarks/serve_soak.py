@@ -17,7 +17,7 @@ from collections import Counter
 import numpy as np
 
 from load import Offering, Plan
-from report import Row, publish
+from report import Row, show
 from serving import PACED, paced_bodies, serving
 
 RATE, EVERY_S, WARM_SHARE, LONG_S = 100.0, 2.0, 0.2, "0.002"
@@ -77,4 +77,4 @@ def rows(minutes: float = 10.0) -> list[Row]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Soak a service.")
     parser.add_argument("--minutes", type=float, default=10.0)
-    publish("serve_soak", rows(parser.parse_args().minutes))
+    show(rows(parser.parse_args().minutes))
