@@ -100,6 +100,24 @@ def test_one_call_tries_when_it_is_time_and_decides():
     asyncio.run(test())
 
 
+def test_a_request_is_not_the_one_that_tries():
+    async def test():
+        bench = Bench()
+        bench.store.fate = "fails"
+        await bench.fails(5)
+        bench.now += 5.0
+        with pytest.raises(UndoneError):
+            await bench.breaker.reserve("u", "p", [WANT], time=0.0, hold_s=1.0)
+        assert (bench.breaker.state, bench.breaker.turned_away) == ("open", 1)
+        bench.store.fate = "answers"
+        await bench.breaker.read("x")
+        bench.store.go_on.set()
+        await bench.breaker.reserve("u", "p", [WANT], time=0.0, hold_s=1.0)
+        assert bench.breaker.state == "closed"
+
+    asyncio.run(test())
+
+
 def test_a_try_that_is_cancelled_leaves_it_open_and_the_next_call_tries():
     async def test():
         bench = Bench()

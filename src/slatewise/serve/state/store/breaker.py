@@ -4,7 +4,8 @@
 
 Every call has a time limit, and there are only so many at once. An answer ends the row, so a store that is late now and
 then is not left alone for it. A call that no request waits for and that runs out of time counts as two failures, as
-there are few of them; a call that is turned away counts as none. Nothing is tried again here.
+there are few of them; a call that is turned away counts as none. Nothing is tried again here. Whether an open breaker
+may close is tried by a call beside the requests: what a request waits for is turned away until then.
 
 A process that is busy is not a store that is late: an answer that is there when its time is over is taken, although
 nobody had come to read it.
@@ -42,7 +43,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         call_s: Time for any other call, in seconds.
         failures: Failures in a row that open the breaker; any call but `reserve` that is out of time counts as two.
         within_s: Within so many seconds.
-        probe_s: Seconds after which an open breaker lets one call through.
+        probe_s: Seconds after which an open breaker lets one call through, unless a request waits for it.
         at_once: Calls that may be under way at once.
     """
 
@@ -129,7 +130,7 @@ class Breaker:
         await self._store.close()
 
     async def _through(self, call: Coroutine[Any, Any, _Answer], limit_s: float | None = None) -> _Answer:
-        self._admit(call)
+        self._admit(call, limit_s)
         self._under_way += 1
         self.calls += 1
         trying = self.state == "trying"
@@ -153,9 +154,9 @@ class Breaker:
             self.state = "closed"
         return answer
 
-    def _admit(self, call: Coroutine[Any, Any, Any]) -> None:
-        """Raise if the call may not go through; an open breaker lets one through when it is time to try."""
-        if self.state == "open" and self._clock() >= self._until:
+    def _admit(self, call: Coroutine[Any, Any, Any], limit_s: float | None) -> None:
+        """Raise if the call may not go through; an open breaker lets one without a request through to try."""
+        if limit_s is None and self.state == "open" and self._clock() >= self._until:
             self.state = "trying"
             return
         if self.state != "closed":
