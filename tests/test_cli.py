@@ -202,7 +202,7 @@ def test_serve_says_where_it_listens_and_stops_when_asked():
     with subprocess.Popen(
         [sys.executable, "-m", "slatewise.cli", "serve", POLICY, "--port", "0"], stderr=subprocess.PIPE, text=True
     ) as server:
-        told = json.loads(server.stderr.readline())["message"]
+        told = next(told for line in server.stderr if "http://" in (told := json.loads(line)["message"]))
         url = told.split()[-1]
         try:
             assert httpx.get(f"{url}/healthz", timeout=30).json()["policy"] in told

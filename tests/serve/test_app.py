@@ -21,14 +21,17 @@ from bodies import BODY, COLUMNS, REST, ROWS, mutated, streamed
 from slatewise import Feed, Policy, PolicyError, RequestError
 from slatewise.core.document import Document
 from slatewise.serve.arrow import ARROW
+from slatewise.serve.events.seal import Seal
+from slatewise.serve.http.app import assembled
 from slatewise.serve.http.body import read_body
 from slatewise.serve.http.explain import Explainer
 from slatewise.serve.http.headers import Said
 from slatewise.serve.http.replies import BatchReply
 from slatewise.serve.limits import Limits
+from slatewise.serve.log.journal import Journal
 from slatewise.serve.rollout.rollout import Deployed, Rollout
 from slatewise.serve.service import Call, Service
-from slatewise.serve.state.shared import Remembered
+from slatewise.serve.state.shared import Remembered, Shared
 from slatewise.serve.wire import JSON, Wire
 from slatewise.stages import STAGES
 
@@ -232,10 +235,23 @@ def test_a_batch_that_is_none_is_refused_as_a_whole(client, body, message):
     assert (reply.status_code, reply.json()["error"]["message"][: len(message)]) == (400, message)
 
 
-def test_requests_of_a_batch_share_one_budget(client):
-    started = {"X-Slatewise-Start": str((time.time() - 30) * 1e3), "X-Slatewise-Budget-Ms": "1000"}
-    replies = client.post("/v1/compose/batch", json={"requests": [BODY] * 3}, headers=started).json()["replies"]
-    assert [entry["error"]["code"] for entry in replies] == [503] * 3
+def test_requests_of_a_batch_share_one_budget(feed):
+    """Each page takes 0.6 s by a clock that only pages move; the third request of a batch of 1 s is late."""
+    now, meters = [100.0], Mock()
+    meters.served = lambda *_, **__: now.append(now[-1] + 0.6)
+    parts = {"shared": Shared(), "journal": Journal(), "meters": meters, "seal": Seal(b"k" * 16)}
+    service = Service(Rollout(Deployed(feed.policy, Limits())), **parts, clock=lambda: now[-1])
+
+    async def asked():
+        transport = httpx.ASGITransport(assembled(service, Limits()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://feed") as client:
+            budget = {"X-Slatewise-Budget-Ms": "1000"}
+            return await client.post("/v1/compose/batch", json={"requests": [BODY] * 3}, headers=budget)
+
+    first, second, third = asyncio.run(asked()).json()["replies"]
+    assert "page" in first
+    assert "page" in second
+    assert (third["error"]["code"], third["error"]["got"]) == (503, "deadline")
 
 
 def test_an_explained_page_has_its_trace_and_what_its_rules_cost(client, feed):

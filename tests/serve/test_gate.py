@@ -57,11 +57,12 @@ def ask(app):
 
 
 def test_a_request_that_is_late_is_shed_before_its_body_is_read(ask):
-    started = {"x-slatewise-start": str((time.time() - 30) * 1e3)}
-    reply = ask("POST", "/v1/compose", content=b"not even JSON", headers=started)
-    assert reply.status_code == 503
-    assert reply.headers["retry-after"] == "1"
-    assert reply.json()["error"]["message"] == "service: must come before its deadline"
+    late = {"x-slatewise-start": str((time.time() - 30) * 1e3), "x-slatewise-budget-ms": "1000"}
+    reply = ask("POST", "/v1/compose", content=b"not even JSON", headers=late)
+    assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+    error = reply.json()["error"]
+    assert (error["code"], error["got"]) == (503, "deadline")
+    assert error["message"] == "service: must come before its deadline"
 
 
 def test_a_request_with_less_time_than_the_cheapest_page_takes_is_too(ask, app):

@@ -5,6 +5,7 @@ import gc
 import itertools
 import json
 import re
+import weakref
 from importlib.resources import files
 
 import pytest
@@ -125,13 +126,20 @@ def test_collections_and_lateness_are_seen_while_it_watches():
 
 
 def test_what_is_loaded_at_the_start_is_not_looked_at_again():
+    class Cycle:
+        def __init__(self):
+            self.own = self
+
     before = gc.get_threshold()
     try:
+        loaded = Cycle()
         garbage.settle()
-        frozen = gc.get_freeze_count()
-        assert frozen > 10_000
+        later = Cycle()
+        of_loaded, of_later = weakref.ref(loaded), weakref.ref(later)
+        del loaded, later
         garbage.sweep()
-        assert gc.get_freeze_count() == frozen
+        assert of_loaded() is not None
+        assert of_later() is None
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)

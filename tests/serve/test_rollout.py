@@ -130,7 +130,7 @@ def test_a_policy_that_is_none_is_refused_and_what_serves_goes_on(client, media,
         reply = client.post(route, content=text.encode("latin-1"), headers={"content-type": media})
         assert reply.status_code == 400
         assert message in reply.json()["error"]["message"]
-        assert set(reply.json()["error"]) == {"where", "rule", "got", "hint", "message"}
+        assert set(reply.json()["error"]) == {"code", "where", "rule", "got", "hint", "message"}
     assert items(compose(client)) == BY_UTILITY
 
 

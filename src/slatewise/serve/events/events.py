@@ -28,8 +28,6 @@ from slatewise.core.faults import find_fault
 JSON = "application/json"
 CLOUD_EVENT = "application/cloudevents+json"
 CLOUD_EVENTS = "application/cloudevents-batch+json"
-MEDIA = (JSON, CLOUD_EVENT, CLOUD_EVENTS)
-"""Media types of bodies with events."""
 MOST = 1_000
 """Events of a body, at most."""
 
@@ -176,12 +174,13 @@ class EventsReply(msgspec.Struct, frozen=True, kw_only=True):
     uncounted: tuple[Uncounted, ...] = ()
 
 
-_TYPES: dict[str, Any] = {
+TYPES: dict[str, Any] = {
     JSON: EventBatch,
     CLOUD_EVENT: CloudEvent,
     CLOUD_EVENTS: Annotated[list[CloudEvent], Meta(max_length=MOST)],
 }
-_DECODERS = {media: msgspec.json.Decoder(kind) for media, kind in _TYPES.items()}
+"""Media type to the type of a body."""
+_DECODERS = {media: msgspec.json.Decoder(kind) for media, kind in TYPES.items()}
 
 
 def decoded(body: bytes, media: str = JSON) -> Sequence[Event]:
@@ -189,7 +188,7 @@ def decoded(body: bytes, media: str = JSON) -> Sequence[Event]:
 
     Args:
         body: Its bytes.
-        media: One of `MEDIA`.
+        media: One of those of `TYPES`.
 
     Raises:
         RequestError: It is no JSON, or some field of some event does not fit; the path says which.
@@ -202,7 +201,7 @@ def decoded(body: bytes, media: str = JSON) -> Sequence[Event]:
     try:
         found = _DECODERS[media].decode(body)
     except msgspec.ValidationError as error:
-        fault = find_fault(str(error), _plain(body), _TYPES[media])
+        fault = find_fault(str(error), _plain(body), TYPES[media])
         raise RequestError(spelled(fault.path) or "body", fault.rule, fault.got, fault.hint) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError("body", f"must be JSON ({error})") from None

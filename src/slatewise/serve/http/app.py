@@ -25,7 +25,7 @@ from slatewise.serve.events.intake import Intake
 from slatewise.serve.events.seal import Seal
 from slatewise.serve.http import telling
 from slatewise.serve.http.body import body_of
-from slatewise.serve.http.openapi import openapi
+from slatewise.serve.http.openapi import Operation, openapi
 from slatewise.serve.http.refusals import refused
 from slatewise.serve.http.replies import Health
 from slatewise.serve.http.routes import page_routes
@@ -35,6 +35,7 @@ from slatewise.serve.process.meters import Meters
 from slatewise.serve.rollout.rollout import Deployed, Rollout
 from slatewise.serve.service import Service
 from slatewise.serve.state.shared import Shared
+from slatewise.serve.state.store.contract import StoreError
 from slatewise.serve.timing.gate import Gated, ShedError
 from slatewise.serve.wire import JSON
 
@@ -51,18 +52,32 @@ def application(feed: Feed, limits: Limits | None = None) -> Starlette:
     async def read(request: Request) -> bytes:
         return await body_of(request, limits.body_bytes)
 
-    return assembled(service, limits, more=telling.routes(intake, read=read, authorised=lambda _: None))
+    return assembled(
+        service,
+        limits,
+        more=telling.routes(intake, read=read, authorised=lambda _: None),
+        described=telling.operations(),
+    )
 
 
-def assembled(service: Service, limits: Limits, *, more: Sequence[Route] = ()) -> Starlette:
-    """Return the application around a service, with more routes if there are any; what composes is behind its gate."""
+def assembled(
+    service: Service, limits: Limits, *, more: Sequence[Route] = (), described: Sequence[Operation] = ()
+) -> Starlette:
+    """Return the application around a service; what composes is behind its gate.
+
+    Args:
+        service: The service.
+        limits: Of its requests.
+        more: Routes besides those that compose.
+        described: What these take and return, for the description of the service.
+    """
 
     async def healthz(_: Request) -> Response:
         health = Health(status="ok", policy=service.rollout.active.hash, version=__version__)
         return Response(msgspec.json.encode(health), media_type=JSON)
 
     async def describe(_: Request) -> Response:
-        return Response(msgspec.json.encode(openapi(service.rollout.active.wire)), media_type=JSON)
+        return Response(msgspec.json.encode(openapi(service.rollout.active.wire, limits, described)), media_type=JSON)
 
     return Starlette(
         routes=[
@@ -74,5 +89,5 @@ def assembled(service: Service, limits: Limits, *, more: Sequence[Route] = ()) -
         middleware=[
             Middleware(Gated, gate=service.gate, rollout=service.rollout, clock=service.clock, today=service.today)
         ],
-        exception_handlers=dict.fromkeys((SlatewiseError, HTTPException, ShedError, Exception), refused),
+        exception_handlers=dict.fromkeys((SlatewiseError, StoreError, HTTPException, ShedError, Exception), refused),
     )

@@ -67,7 +67,7 @@ class Front:
             await self._answered(scope, send, own)
         elif self._app is None:
             self._meters.shed("starting")
-            await self._reply(send, 503, _refusal("service", "is starting"), RETRY)
+            await self._reply(send, 503, _refusal(503, "service", "is starting"), RETRY)
         else:
             await self._served(self._app, scope, receive, send)
 
@@ -108,7 +108,7 @@ class Front:
         if scope["method"] in ("GET", "HEAD"):
             await own(send)
         else:
-            refusal = _refusal("method", "must be GET", scope["method"])
+            refusal = _refusal(405, "method", "must be GET", scope["method"])
             await self._reply(send, 405, refusal, (b"allow", b"GET, HEAD"))
 
     async def _healthz(self, send: Send) -> None:
@@ -136,6 +136,6 @@ class Front:
         await send({"type": "http.response.body", "body": body})
 
 
-def _refusal(where: str, rule: str, got: str | None = None) -> bytes:
+def _refusal(code: int, where: str, rule: str, got: str | None = None) -> bytes:
     told = f"{where}: {rule}" + (f", got {got}" if got else "")
-    return msgspec.json.encode(ErrorReply(error=Refusal(where=where, rule=rule, got=got, message=told)))
+    return msgspec.json.encode(ErrorReply(error=Refusal(code=code, where=where, rule=rule, got=got, message=told)))

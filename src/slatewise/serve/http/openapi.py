@@ -44,7 +44,7 @@ class Operation(NamedTuple):
         summary: What it does.
         replies: The type of a success; text stands for plain text of that media type.
         asks: Media type to the type of the body; empty if it takes none.
-        code: Code of a success.
+        codes: Codes of successes, each with that reply.
         refusals: Codes of refusals, all with an `ErrorReply`.
         parameters: Parameters of path, query and headers.
         headers: Name of a header of the reply to what it says.
@@ -58,7 +58,7 @@ class Operation(NamedTuple):
     summary: str
     replies: Any
     asks: Mapping[str, Any] = {}
-    code: int = 200
+    codes: Sequence[int] = (200,)
     refusals: Sequence[int] = ()
     parameters: Sequence[Mapping[str, Any]] = ()
     headers: Mapping[str, str] = {}
@@ -76,8 +76,8 @@ def openapi(wire: Wire, limits: Limits | None = None, more: Iterable[Operation] 
     """
     batch = _batch_type(wire, limits or Limits())
     operations = [*page_operations(wire, batch), *more]
-    types = {wire.rest, ErrorReply}.union(*(_types(operation) for operation in operations))
-    _, schemas = msgspec.json.schema_components(sorted(types, key=lambda one: one.__name__), ref_template=_REF)
+    kinds = [wire.rest, ErrorReply, *(kind for operation in operations for kind in _kinds(operation))]
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation)
@@ -92,7 +92,7 @@ def openapi(wire: Wire, limits: Limits | None = None, more: Iterable[Operation] 
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": dict(sorted(schemas.items())),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "A token from the operator's settings."}
             },
@@ -178,7 +178,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.summary,
         "parameters": list(operation.parameters),
-        "responses": {str(operation.code): success, **{str(code): _refused(code) for code in operation.refusals}},
+        "responses": {
+            **{str(code): success for code in operation.codes},
+            **{str(code): _refused(code) for code in operation.refusals},
+        },
     }
     if operation.asks:
         body = {name: one for media, kind in operation.asks.items() for name, one in _content(media, kind).items()}
@@ -195,7 +198,8 @@ def _content(media: str, kind: Any) -> dict[str, Any]:
     if kind is bytes:
         told = f"An Arrow IPC stream: candidates as columns, and `StreamMetadata` under `{METADATA.decode()}`."
         return {media: {"schema": {"type": "string", "format": "binary", "description": told}}}
-    return {media: {"schema": {"$ref": _REF.format(name=kind.__name__)}}}
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
+    return {media: {"schema": schema}}
 
 
 def _refused(code: int) -> dict[str, Any]:
@@ -210,8 +214,9 @@ def _parameter(place: str, name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": place, "required": False, "description": description}
 
 
-def _types(operation: Operation) -> set[Any]:
-    return {kind for kind in (operation.replies, *operation.asks.values()) if isinstance(kind, type)} - {bytes}
+def _kinds(operation: Operation) -> list[Any]:
+    kinds = (operation.replies, *operation.asks.values())
+    return [kind for kind in kinds if kind is not bytes and not isinstance(kind, str)]
 
 
 def _batch_type(wire: Wire, limits: Limits) -> type[msgspec.Struct]:

@@ -18,7 +18,6 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, final
 
 import msgspec
@@ -28,13 +27,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from slatewise.core.document import spelled
-from slatewise.core.errors import RequestError, SlatewiseError
+from slatewise.core.errors import RequestError
 from slatewise.core.faults import find_fault
-from slatewise.serve.http.replies import ErrorReply, Refusal
 from slatewise.serve.rollout.desk import Desk
-from slatewise.serve.rollout.record import NoPolicyError, NotYetError
 from slatewise.serve.rollout.registry import LONGEST
-from slatewise.serve.state.store.contract import StoreError
 from slatewise.serve.wire import JSON
 
 Authorised: TypeAlias = Callable[[Request, Literal["read", "policies"]], str]
@@ -45,7 +41,6 @@ SHORT = 4_096
 """Bytes of a body that is no policy."""
 
 _T = TypeVar("_T")
-_Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 @final
@@ -147,34 +142,15 @@ def routes(desk: Desk, authorised: Authorised, read: Read) -> list[Route]:
 
     at = "/v1/policies"
     return [
-        Route(at, _refusing(listed), methods=["GET"]),
-        Route(at, _refusing(push), methods=["POST"]),
-        Route(f"{at}/validate", _refusing(validate), methods=["POST"]),
-        Route(f"{at}/rollback", _refusing(rollback), methods=["POST"]),
-        Route(f"{at}/{{policy}}", _refusing(shown), methods=["GET"]),
-        Route(f"{at}/{{policy}}/shadow", _refusing(shadow), methods=["POST"]),
-        Route(f"{at}/{{policy}}/canary", _refusing(canary), methods=["POST"]),
-        Route(f"{at}/{{policy}}/promote", _refusing(promote), methods=["POST"]),
+        Route(at, listed, methods=["GET"]),
+        Route(at, push, methods=["POST"]),
+        Route(f"{at}/validate", validate, methods=["POST"]),
+        Route(f"{at}/rollback", rollback, methods=["POST"]),
+        Route(f"{at}/{{policy}}", shown, methods=["GET"]),
+        Route(f"{at}/{{policy}}/shadow", shadow, methods=["POST"]),
+        Route(f"{at}/{{policy}}/canary", canary, methods=["POST"]),
+        Route(f"{at}/{{policy}}/promote", promote, methods=["POST"]),
     ]
-
-
-def _refusing(answer: _Answer) -> _Answer:
-    """Return a route that says why, in the form of all refusals: 404, 409, 503, or 400 for anything else."""
-
-    @wraps(answer)
-    async def answered(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except SlatewiseError as error:
-            code = 404 if isinstance(error, NoPolicyError) else 409 if isinstance(error, NotYetError) else 400
-            refusal = Refusal(where=error.where, rule=error.rule, got=error.got, hint=error.hint, message=error.message)
-            return _json(ErrorReply(error=refusal), code)
-        except StoreError as error:
-            message = f"store: must be there to change policies ({error})"
-            refusal = Refusal(where="store", rule="must be there to change policies", got=str(error), message=message)
-            return _json(ErrorReply(error=refusal), 503, {"retry-after": "1"})
-
-    return answered
 
 
 def _asked(body: bytes, kind: type[_T]) -> _T:
@@ -197,5 +173,5 @@ def _media(request: Request) -> str:
     return request.headers.get("content-type", JSON).split(";")[0].strip().lower()
 
 
-def _json(value: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(value), code, headers, JSON)
+def _json(value: Any, code: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), code, media_type=JSON)

@@ -14,6 +14,8 @@ from starlette.responses import Response
 
 from slatewise.core.errors import SlatewiseError
 from slatewise.serve.http.replies import ErrorReply, Refusal
+from slatewise.serve.rollout.record import NoPolicyError, NotYetError
+from slatewise.serve.state.store.contract import StoreError
 from slatewise.serve.timing.gate import ShedError
 from slatewise.serve.wire import JSON
 
@@ -38,10 +40,15 @@ def refusal_of(error: Exception) -> Answer:
     """Return what is said of an error; what is none of ours is not told."""
     match error:
         case SlatewiseError():
+            code = 404 if isinstance(error, NoPolicyError) else 409 if isinstance(error, NotYetError) else 400
             refusal = Refusal(
-                code=400, where=error.where, rule=error.rule, got=error.got, hint=error.hint, message=error.message
+                code=code, where=error.where, rule=error.rule, got=error.got, hint=error.hint, message=error.message
             )
             return _answer(refusal)
+        case StoreError():
+            rule, got = "must be there to change policies", str(error)
+            refusal = Refusal(code=503, where="store", rule=rule, got=got, message=f"store: {rule} ({got})")
+            return _answer(refusal, {"retry-after": "1"})
         case ShedError():
             rule = "must have time for the request"
             refusal = Refusal(code=503, where="service", rule=rule, got=error.why, message=f"service: {rule}")

@@ -67,7 +67,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         message: All of it in one sentence.
     """
 
-    code: int = 400
+    code: int
     where: str
     rule: str
     got: str | None = None

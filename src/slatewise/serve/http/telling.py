@@ -16,10 +16,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from slatewise.core.errors import shown
-from slatewise.serve.events.events import JSON, MEDIA, decoded
+from slatewise.serve.events.events import JSON, TYPES, EventsReply, decoded
 from slatewise.serve.events.intake import FullError, Intake
+from slatewise.serve.http.openapi import Operation
 
 PATH = "/v1/events"
+EXAMPLE = {
+    "events": [
+        {"id": "e-1", "source": "app", "type": "click", "time": 1.8e9, "page": "served.page", "item_id": "item-1"},
+    ]
+}
 
 
 def routes(
@@ -36,8 +42,8 @@ def routes(
     async def tell(request: Request) -> Response:
         authorised(request)
         media = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
-        if media not in MEDIA:
-            raise HTTPException(415, f"content-type: must be one of {', '.join(MEDIA)}, got {shown(media)}")
+        if media not in TYPES:
+            raise HTTPException(415, f"content-type: must be one of {', '.join(TYPES)}, got {shown(media)}")
         encoding = request.headers.get("content-encoding", "identity").lower()
         if encoding != "identity":
             raise HTTPException(415, f"content-encoding: must be identity, got {shown(encoding)}")
@@ -50,3 +56,21 @@ def routes(
         return Response(msgspec.json.encode(reply), 202 if reply.waiting else 200, media_type=JSON)
 
     return [Route(PATH, tell, methods=["POST"])]
+
+
+def operations() -> list[Operation]:
+    """Return the route as it is described."""
+    return [
+        Operation(
+            PATH,
+            "post",
+            "events",
+            "Tell what happened to pages; 202 if some of it is counted later",
+            EventsReply,
+            TYPES,
+            codes=(200, 202),
+            refusals=(400, 401, 403, 405, 413, 415, 503),
+            examples={"click": EXAMPLE},
+            token="events",
+        )
+    ]

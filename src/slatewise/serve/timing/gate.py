@@ -142,7 +142,8 @@ def _reply(why: str) -> tuple[Message, Message]:
         "crowd": "must come while there is time for it",
         "drain": "must come to a service that goes on",
     }[why]
-    body = msgspec.json.encode(ErrorReply(error=Refusal(where="service", rule=rule, message=f"service: {rule}")))
+    refusal = Refusal(code=503, where="service", rule=rule, got=why, message=f"service: {rule}")
+    body = msgspec.json.encode(ErrorReply(error=refusal))
     headers = [(b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body)), (b"retry-after", b"1")]
     start: Message = {"type": "http.response.start", "status": 503, "headers": headers}
     return start, {"type": "http.response.body", "body": body}
