@@ -14,15 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+import bodies
 from decided import Decider, control_of
 from slatewise import Policy, RequestError
 from slatewise.core.document import Document
 from slatewise.ladder import Conditions
+from slatewise.serve.arrow import ARROW
 from slatewise.serve.log.findings import report_of
 from slatewise.serve.log.journal import Journal, LogSettings
 from slatewise.serve.log.reading import count_decisions, read_decisions
 from slatewise.serve.log.replaying import replayed
 from slatewise.serve.log.segments import segments
+from slatewise.serve.wire import JSON, Wire
 from slatewise.stages import STAGES
 from slatewise.testing import strategies
 
@@ -166,8 +169,24 @@ def test_pages_of_every_rung_and_of_capped_rows_come_out(tmp_path):
     assert (report.identical, report.different) == (len(decisions), 0), report.differences
 
 
+@pytest.mark.parametrize("media", [JSON, ARROW])
+def test_pages_come_out_whose_requests_brought_columns_of_another_policy_too(tmp_path, media):
+    plain = {"version": 1, "lines": ["posts"], "columns": {"utility": "number"}, "compose": {"solve": {}}}
+    wider = {**plain, "slots": 2, "columns": {"utility": "number", "topic": "key?"}}
+    active, canary = (Decider(logging(Policy.parse(Document(one, "", {}), STAGES))) for one in (plain, wider))
+    active.wire = Wire(active.policy, ignored=["topic"])
+    columns = {"item_id": [1, 2, 3], "line": ["posts"] * 3, "utility": [1.0, 3.0, 2.0], "topic": ["x", "y", "x"]}
+    rest = {"request_id": "r"}
+    body = bodies.streamed(columns, rest) if media == ARROW else {**rest, "candidates": columns}
+    write(tmp_path, [active(body, media=media), canary(body, media=media)])
+    (tmp_path / "policies" / "torn.json").write_bytes(b"{")
+    report = report_of(replayed(tmp_path))
+    assert (report.identical, report.different) == (2, 0), report.differences
+    other = report_of(replayed(tmp_path, policy=active.policy))
+    assert (other.pages, other.identical) == (2, 1), other.differences
+
+
 def test_a_page_asked_for_in_rows_in_columns_or_in_arrow_has_one_digest_and_comes_out(tmp_path):
-    bodies = pytest.importorskip("bodies")
     policy = logging(Policy.load(ROOT / "tests" / "golden" / "policy.yaml", STAGES))
     decide = Decider(policy)
     rest = {**bodies.REST, "user": "ida"}

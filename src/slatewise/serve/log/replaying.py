@@ -9,7 +9,8 @@ The same inputs under another policy tell what that policy would have shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -76,7 +77,8 @@ class Replayer:
         """Take the folder of a log."""
         self.folder = Path(folder)
         self.policy = policy
-        self._other = None if policy is None else _Prepared(policy)
+        self._columns = _columns(self.folder)
+        self._other = None if policy is None else _Prepared(policy, self._columns)
         self._prepared = lru_cache(8)(self._load)
         self._snapshot = lru_cache(64)(self._read_snapshot)
 
@@ -125,7 +127,7 @@ class Replayer:
         policy = Policy.parse(Document(document, path, {}), STAGES)
         if policy.hash != name:
             raise RequestError(path, "must be the policy that its name is the hash of", policy.hash)
-        return _Prepared(policy)
+        return _Prepared(policy, self._columns)
 
     def _read_snapshot(self, name: str) -> str:
         path = f"controls/{name}.json"
@@ -137,11 +139,11 @@ class Replayer:
 
 @final
 class _Prepared:
-    """A policy that is ready to compose by."""
+    """A policy that is ready to compose by; bodies may bring columns that it does not know, but others of the log."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, columns: Iterable[str]) -> None:
         self.policy = policy
-        self.wire = Wire(policy)
+        self.wire = Wire(policy, ignored=columns)
         self.ladder = Ladder(policy)
 
     def restored(self, snapshot: str, *, whole: bool) -> Control:
@@ -182,6 +184,19 @@ def replayed(path: str | Path, *, policy: Policy | None = None) -> Iterator[Comp
     path = Path(path)
     replayer = Replayer(path if path.is_dir() else path.parent.parent, policy=policy)
     return map(replayer.compare, read_decisions(path))
+
+
+class _Document(msgspec.Struct, frozen=True):
+    columns: dict[str, Any] = {}
+
+
+def _columns(folder: Path) -> list[str]:
+    """Return the columns of all policies of a log; while one is tried beside another, requests bring those of both."""
+    found: set[str] = set()
+    for path in folder.glob("policies/*.json"):
+        with suppress(OSError, msgspec.MsgspecError, UnicodeDecodeError):  # whoever needs it is told
+            found.update(msgspec.json.decode(path.read_bytes(), type=_Document).columns)
+    return sorted(found)
 
 
 def _read(folder: Path, path: str) -> bytes:
