@@ -1,14 +1,10 @@
 """Real servers on free ports."""
 
-import threading
-import time
-
-import httpx
 import pytest
-import uvicorn
 
 from bodies import patient
 from redis_server import PROGRAM, RedisServer
+from serve.living import listening
 from slatewise.serve.http.app import application
 
 POLICY = "golden/policy.yaml"
@@ -21,16 +17,8 @@ def feed(pytestconfig):
 
 @pytest.fixture(scope="session")
 def client(feed):
-    server = uvicorn.Server(uvicorn.Config(application(feed), port=0, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    with listening(application(feed)) as client:
         yield client
-    server.should_exit = True
-    thread.join(timeout=10)
 
 
 @pytest.fixture

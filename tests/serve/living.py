@@ -15,6 +15,9 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
+import uvicorn
+
 POLICY = str(Path(__file__).parents[1] / "golden" / "policy.yaml")
 ROWS = [
     {"item_id": f"i{row}", "line": "posts", "p_click": row / 10, "p_share": 0.1, "local": False} for row in range(9)
@@ -40,6 +43,20 @@ def patient(folder):
     file = Path(folder) / "policy.yaml"
     file.write_text(Path(POLICY).read_text() + "\nserve: {budget_ms: 60000}\n")
     return file
+
+
+@contextlib.contextmanager
+def listening(app, headers=None):
+    """Serve an application on a free port, and give a client of it."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_for(lambda: server.started, "a server")
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, headers=headers) as client:
+        yield client
+    server.should_exit = True
+    thread.join(timeout=10)
 
 
 class Living:

@@ -1,6 +1,8 @@
 """The route of events over a real socket: from the token of a page to what became of its events."""
 
 import asyncio
+import gzip
+import json
 import time
 
 import httpx
@@ -39,12 +41,19 @@ def test_an_event_may_come_in_its_envelope(client, event):
     assert (reply.status_code, reply.json()["late"]) == (200, 1)
 
 
+def test_events_may_be_packed(client, event):
+    packed = gzip.compress(json.dumps({"events": [{**event, "id": "packed"}]}).encode())
+    reply = client.post(PATH, content=packed, headers={"content-encoding": "gzip"})
+    assert (reply.status_code, reply.json()["accepted"]) == (200, 1)
+
+
 @pytest.mark.parametrize(
     ("ask", "code", "message"),
     [
         ({"json": {"events": [{"id": "a"}]}}, 400, "events[0].source: must be given"),
         ({"content": b"[]", "headers": {"content-type": "text/plain"}}, 415, "content-type: must be one of"),
-        ({"content": b"{}", "headers": {"content-encoding": "gzip"}}, 415, "content-encoding: must be identity"),
+        ({"content": b"{}", "headers": {"content-encoding": "br"}}, 415, "content-encoding: must be one of identity"),
+        ({"content": b"{}", "headers": {"content-encoding": "gzip"}}, 400, "body: must be gzip"),
         ({"content": b" " * 2_000_000}, 413, "body: must have at most"),
     ],
 )

@@ -6,18 +6,27 @@ Each part of the service describes its own routes as `Operation`s; this module m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import msgspec
 
 from slatewise import __version__
 from slatewise.serve.arrow import ARROW, METADATA
-from slatewise.serve.http.headers import LONGEST_MS
+from slatewise.serve.http.headers import ENCODINGS, LONGEST_MS
 from slatewise.serve.http.replies import BatchReply, ComposeReply, ErrorReply, ExplainReply, Health
 from slatewise.serve.limits import Limits
 from slatewise.serve.wire import BUDGET, JSON, POLICY, RUNG, START, Wire
 
 _REF = "#/components/schemas/{name}"
+
+PACKED = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "required": False,
+    "description": "How the body is compressed.",
+    "schema": {"type": "string", "enum": list(ENCODINGS), "default": ENCODINGS[0]},
+}
+"""Parameter of a route that is asked with large bodies."""
 
 _REASONS = {
     400: "The body, a parameter or a header does not fit.",
@@ -92,7 +101,7 @@ def openapi(wire: Wire, limits: Limits | None = None, more: Iterable[Operation] 
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": dict(sorted(schemas.items())),
+            "schemas": {name: _bounded(schemas[name]) for name in sorted(schemas)},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "A token from the operator's settings."}
             },
@@ -157,7 +166,15 @@ def page_operations(wire: Wire, batch: type[msgspec.Struct]) -> list[Operation]:
 def operator_operations() -> list[Operation]:
     """Return the routes that load balancers and monitoring ask."""
     return [
-        Operation("/readyz", "get", "ready", "Tell whether requests should be sent here", Health, refusals=(405, 503)),
+        Operation(
+            "/readyz",
+            "get",
+            "ready",
+            "Tell whether requests should be sent here",
+            Health,
+            codes=(200, 503),
+            refusals=(405,),
+        ),
         Operation(
             "/metrics", "get", "metrics", "Tell what was measured, for Prometheus", "text/plain", refusals=(405,)
         ),
@@ -212,6 +229,16 @@ def _refused(code: int) -> dict[str, Any]:
 
 def _parameter(place: str, name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": place, "required": False, "description": description}
+
+
+def _bounded(schema: Any) -> Any:
+    """Return a schema whose tuples are bounded by their length alone; generators stumble over `items: false`."""
+    if isinstance(schema, list):
+        return [_bounded(one) for one in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    found = cast("dict[str, Any]", schema)
+    return {name: _bounded(value) for name, value in found.items() if name != "items" or value is not False}
 
 
 def _kinds(operation: Operation) -> list[Any]:

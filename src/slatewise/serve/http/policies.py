@@ -17,7 +17,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, final
 
 import msgspec
@@ -29,8 +29,12 @@ from starlette.routing import Route
 from slatewise.core.document import spelled
 from slatewise.core.errors import RequestError
 from slatewise.core.faults import find_fault
+from slatewise.serve.http.openapi import PACKED, Operation
 from slatewise.serve.rollout.desk import Desk
+from slatewise.serve.rollout.diff import Report
+from slatewise.serve.rollout.record import Pushed
 from slatewise.serve.rollout.registry import LONGEST
+from slatewise.serve.rollout.roster import Policies
 from slatewise.serve.wire import JSON
 
 Authorised: TypeAlias = Callable[[Request, Literal["read", "policies"]], str]
@@ -151,6 +155,68 @@ def routes(desk: Desk, authorised: Authorised, read: Read) -> list[Route]:
         Route(f"{at}/{{policy}}/canary", canary, methods=["POST"]),
         Route(f"{at}/{{policy}}/promote", promote, methods=["POST"]),
     ]
+
+
+def operations() -> list[Operation]:
+    """Return the routes as they are described."""
+    at, one = "/v1/policies", "/v1/policies/{policy}"
+    read: Mapping[str, Any] = {"token": "read", "refusals": (401, 403, 405, 503)}
+    refusals = (400, 401, 403, 405, 406, 413, 415, 503)
+    change: Mapping[str, Any] = {"token": "policies", "refusals": refusals, "parameters": [PACKED]}
+    named: Mapping[str, Any] = {"token": "policies", "refusals": (*refusals, 404, 409), "parameters": [_POLICY]}
+    sent = {JSON: dict[str, Any], "application/yaml": str, "application/toml": str}
+    return [
+        Operation(at, "get", "policies", "Tell all policies, who serves them, and what was changed", Policies, **read),
+        Operation(at, "post", "push", "Check, compile and keep a policy", Pushed, sent, codes=(200, 201), **change),
+        Operation(f"{at}/validate", "post", "validate", "Check and compile a policy", Pushed, sent, **change),
+        Operation(
+            f"{at}/rollback",
+            "post",
+            "rollback",
+            "Take the canary away, or go back to the policy before",
+            Policies,
+            {JSON: RollbackAsked},
+            **{**named, "parameters": ()},
+        ),
+        Operation(
+            one,
+            "get",
+            "policy",
+            "Tell what a policy says",
+            dict[str, Any],
+            **{**read, "refusals": (*read["refusals"], 404), "parameters": [_POLICY]},
+        ),
+        Operation(
+            f"{one}/shadow",
+            "post",
+            "shadow",
+            "Compose the last requests with a policy, and report what would change",
+            Report,
+            {JSON: ShadowAsked},
+            **named,
+        ),
+        Operation(
+            f"{one}/canary",
+            "post",
+            "canary",
+            "Let a policy serve a share of users",
+            Policies,
+            {JSON: CanaryAsked},
+            **named,
+        ),
+        Operation(
+            f"{one}/promote", "post", "promote", "Let a policy serve everybody", Policies, {JSON: PromoteAsked}, **named
+        ),
+    ]
+
+
+_POLICY = {
+    "name": "policy",
+    "in": "path",
+    "required": True,
+    "description": "Hash of the policy, or `active`, `canary` or `previous`.",
+    "schema": {"type": "string"},
+}
 
 
 def _asked(body: bytes, kind: type[_T]) -> _T:

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from slatewise.core.errors import shown
-from slatewise.serve.events.events import JSON, TYPES, EventsReply, decoded
+from slatewise.serve.events.events import CLOUD_EVENT, JSON, TYPES, CloudEvent, EventBatch, EventsReply, decoded
 from slatewise.serve.events.intake import FullError, Intake
-from slatewise.serve.http.openapi import Operation
+from slatewise.serve.http.openapi import PACKED, Operation
 
 PATH = "/v1/events"
 EXAMPLE = {
@@ -44,9 +44,6 @@ def routes(
         media = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
         if media not in TYPES:
             raise HTTPException(415, f"content-type: must be one of {', '.join(TYPES)}, got {shown(media)}")
-        encoding = request.headers.get("content-encoding", "identity").lower()
-        if encoding != "identity":
-            raise HTTPException(415, f"content-encoding: must be identity, got {shown(encoding)}")
         events = decoded(await read(request), media)
         try:
             reply = await intake.take(events)
@@ -59,7 +56,11 @@ def routes(
 
 
 def operations() -> list[Operation]:
-    """Return the route as it is described."""
+    """Return the route as it is described; without batches of CloudEvents, as clients made by tools stumble over them.
+
+    They are taken, and `CloudEvent` says what is in them.
+    """
+    asks = {JSON: EventBatch, CLOUD_EVENT: CloudEvent}
     return [
         Operation(
             PATH,
@@ -67,9 +68,10 @@ def operations() -> list[Operation]:
             "events",
             "Tell what happened to pages; 202 if some of it is counted later",
             EventsReply,
-            TYPES,
+            asks,
             codes=(200, 202),
-            refusals=(400, 401, 403, 405, 413, 415, 503),
+            refusals=(400, 401, 403, 405, 406, 413, 415, 503),
+            parameters=[PACKED],
             examples={"click": EXAMPLE},
             token="events",
         )

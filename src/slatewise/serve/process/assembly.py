@@ -23,6 +23,7 @@ from slatewise.serve.events.seal import Seal
 from slatewise.serve.http import policies, telling
 from slatewise.serve.http.app import assembled
 from slatewise.serve.http.body import body_of
+from slatewise.serve.http.openapi import operator_operations
 from slatewise.serve.log.journal import Journal
 from slatewise.serve.process import garbage
 from slatewise.serve.process.meters import Meters
@@ -114,6 +115,7 @@ def put_together(policy: Policy, settings: Settings, meters: Meters) -> Parts:
             log.warning("the store does not answer: serving %s, as the file has it", rollout.active.hash)
 
     routes = [*telling.routes(intake, read=read, authorised=may_tell), *policies.routes(desk, tokens.admit, body_of)]
+    described = [*telling.operations(), *policies.operations(), *operator_operations()]
     spans = Spans(settings.telemetry) if settings.telemetry.endpoint is not None else None
     closers = [Closer("events", intake.retry), Closer("store", store.close), Closer("decision log", journal.close)]
     if spans is not None:
@@ -121,7 +123,7 @@ def put_together(policy: Policy, settings: Settings, meters: Meters) -> Parts:
     _put_in(rollout, meters)
     _follow(meters, store=store, journal=journal, desk=desk)
     return Parts(
-        app=assembled(service, settings.limits, more=routes),
+        app=assembled(service, settings.limits, more=routes, described=described),
         rollout=rollout,
         spans=spans,
         first=begin,
