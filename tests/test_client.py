@@ -17,6 +17,7 @@ import uvicorn
 from bodies import BODY, COLUMNS, REST, ROWS, patient
 from slatewise import Candidates, Request, RequestError
 from slatewise.client import AsyncClient, Busy, Client, Refused, Unreachable
+from slatewise.serve.events.events import EventsReply
 from slatewise.serve.http.app import application
 from slatewise.serve.wire import Wire
 
@@ -208,12 +209,14 @@ def test_a_service_that_is_not_there_or_hangs_is_unreachable():
 
 
 def test_events_and_policies_are_asked_with_the_token():
-    said = (200, {}, b'{"accepted": 1}')
-    with scripted(said, said, said, said) as (url, asked), Client(url, token="secret") as client:
-        assert client.events([{"id": "e1"}]) == {"accepted": 1}
-        client.policies()
-        client.change("abc/canary", {"share": 0.1})
-        client.change(body=b"version: 1", media="application/yaml")
+    policies = (200, {}, b'{"record": {"active": "a", "since": 1}, "workers": [], "split": false}')
+    pushed = (201, {}, b'{"hash": "b", "time": 2}')
+    said = ((200, {}, b'{"accepted": 1}'), policies, policies, pushed)
+    with scripted(*said) as (url, asked), Client(url, token="secret") as client:
+        assert client.events([{"id": "e1"}]) == EventsReply(accepted=1)
+        assert client.policies().record.active == "a"
+        assert client.change("abc/canary", {"share": 0.1}).workers == ()
+        assert client.change(body=b"version: 1", media="application/yaml").hash == "b"
     assert [path for path, _, _ in asked] == [
         "/v1/events",
         "/v1/policies",

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar, Unpack, final
 import msgspec
 
 from slatewise.core.request import Request
+from slatewise.serve.events.events import EventsReply
 from slatewise.serve.http.calls import (
     Busy,
     Call,
@@ -33,6 +34,9 @@ from slatewise.serve.http.calls import (
     page_call,
 )
 from slatewise.serve.http.replies import ComposeReply, ExplainReply, Health
+from slatewise.serve.rollout.diff import Report
+from slatewise.serve.rollout.record import Pushed
+from slatewise.serve.rollout.roster import Policies
 from slatewise.serve.wire import JSON
 
 __all__ = ["AsyncClient", "Busy", "Client", "Refused", "Unreachable"]
@@ -40,6 +44,7 @@ __all__ = ["AsyncClient", "Busy", "Client", "Refused", "Unreachable"]
 _T = TypeVar("_T")
 
 _HEALTH = Call("/healthz", Health)
+_POLICIES = Call("/v1/policies", Policies)
 
 
 class _Asking:
@@ -129,17 +134,24 @@ class Client(_Asking):
         """Return the page with its trace, without serving it; with `costs`, also what each rule costs."""
         return self._run(self._page(_explaining(depth), ExplainReply, request, fields))
 
-    def events(self, events: Sequence[Mapping[str, Any]]) -> Any:
+    def events(self, events: Sequence[Mapping[str, Any]]) -> EventsReply:
         """Tell what happened to pages, and return what was made of it; told again, nothing is counted again."""
-        return self._run(_told("/v1/events", {"events": events}))
+        return self._run(_told("/v1/events", EventsReply, {"events": events}))
 
-    def policies(self, policy: str = "") -> Any:
-        """Return all policies, or what one of them says: by its hash, or `active`, `canary` or `previous`."""
-        return self._run(Call(_policies(policy), object))
+    def policies(self) -> Policies:
+        """Return all policies, who serves them, and what was changed."""
+        return self._run(_POLICIES)
+
+    def policy(self, policy: str) -> dict[str, Any]:
+        """Return what a policy says: by its hash, or `active`, `canary` or `previous`."""
+        return self._run(Call(_policies(policy), dict[str, Any]))
 
     def change(self, change: str = "", body: Mapping[str, Any] | bytes | None = None, *, media: str = JSON) -> Any:
-        """Change policies: hand one in, or `validate` one, `HASH/shadow`, `HASH/canary`, `HASH/promote`, `rollback`."""
-        return self._run(_told(_policies(change), body, media))
+        """Change policies: hand one in, or `validate` one, `HASH/shadow`, `HASH/canary`, `HASH/promote`, `rollback`.
+
+        Returns a `Pushed` for a policy that was handed in or validated, a `Report` for a shadow, else `Policies`.
+        """
+        return self._run(_told(_policies(change), _made_of(change), body, media))
 
     def health(self) -> Health:
         """Return how the service is."""
@@ -196,19 +208,23 @@ class AsyncClient(_Asking):
         """Return the page with its trace; see `Client.explain`."""
         return await self._run(self._page(_explaining(depth), ExplainReply, request, fields))
 
-    async def events(self, events: Sequence[Mapping[str, Any]]) -> Any:
+    async def events(self, events: Sequence[Mapping[str, Any]]) -> EventsReply:
         """Tell what happened to pages; see `Client.events`."""
-        return await self._run(_told("/v1/events", {"events": events}))
+        return await self._run(_told("/v1/events", EventsReply, {"events": events}))
 
-    async def policies(self, policy: str = "") -> Any:
-        """Return all policies, or what one of them says; see `Client.policies`."""
-        return await self._run(Call(_policies(policy), object))
+    async def policies(self) -> Policies:
+        """Return all policies; see `Client.policies`."""
+        return await self._run(_POLICIES)
+
+    async def policy(self, policy: str) -> dict[str, Any]:
+        """Return what a policy says; see `Client.policy`."""
+        return await self._run(Call(_policies(policy), dict[str, Any]))
 
     async def change(
         self, change: str = "", body: Mapping[str, Any] | bytes | None = None, *, media: str = JSON
     ) -> Any:
         """Change policies; see `Client.change`."""
-        return await self._run(_told(_policies(change), body, media))
+        return await self._run(_told(_policies(change), _made_of(change), body, media))
 
     async def health(self) -> Health:
         """Return how the service is."""
@@ -243,10 +259,15 @@ class AsyncClient(_Asking):
             await asyncio.sleep(pause_s)
 
 
-def _told(path: str, body: Mapping[str, Any] | bytes | None, media: str = JSON) -> Call[Any]:
-    """Return a call with a body, whose reply is plain data."""
+def _told(path: str, into: type[_T], body: Mapping[str, Any] | bytes | None, media: str = JSON) -> Call[_T]:
+    """Return a call with a body."""
     sent = body if isinstance(body, bytes) else msgspec.json.encode(body or {})
-    return Call(path, object, sent, media)
+    return Call(path, into, sent, media)
+
+
+def _made_of(change: str) -> type[Any]:
+    """Return the type of what comes back for a change."""
+    return {"": Pushed, "validate": Pushed, "shadow": Report}.get(change.rpartition("/")[2], Policies)
 
 
 def _explaining(depth: Depth) -> str:
