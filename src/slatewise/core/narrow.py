@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slatewise.core.candidates import Candidates
+from slatewise.core.caps import capped
 from slatewise.core.columns import Codes, Flags
 from slatewise.core.constraints import members
 from slatewise.core.request import Request
@@ -121,16 +122,8 @@ def fewer(request: Request, rules: Sequence[Rule], *, keep: str, most: int) -> C
 
 def _counted(candidates: Candidates, cap: Cap, granted: Mapping[str, int]) -> tuple[Codes, NDArray[np.int64]]:
     """Return (the group that each row counts in, -1 for none; how many items of each group were granted)."""
-    names: Sequence[object] = ("",)
-    codes = np.zeros(len(candidates), np.int32)
-    if cap.per is not None:
-        names, own = candidates.key(cap.per).names, candidates.key(cap.per).codes
-        groups: dict[str, int] = {}  # a number and its text are the same name to whoever counts
-        lookup = np.array([groups.setdefault(str(name), len(groups)) for name in names] + [-1], np.int32)
-        codes, names = lookup[own], tuple(groups)
-    if cap.group:
-        codes = np.where(members(cap.group, candidates), codes, np.int32(-1))
-    return codes, np.array([granted.get(str(name), 0) for name in names], np.int64)
+    codes, names = capped(cap, candidates)
+    return codes, np.array([granted.get(name, 0) for name in names], np.int64)
 
 
 def _places(groups: NDArray[np.integer]) -> NDArray[np.int64]:
