@@ -259,3 +259,20 @@ def test_an_impression_confirms_what_its_page_took_from_the_users_cap():
         return await world.store.reserve("u1", "p2", wants, time=NOW + 1.0, hold_s=5.0)
 
     assert asyncio.run(story()) == [0]
+
+
+def test_an_impression_that_is_told_late_does_not_forget_what_the_user_saw_since():
+    world = World(store=MemoryStore())
+    claim = SEAL.claim(Claim(page="p2", user="u1", time=int(NOW) - 60, takes={"a": ("60.0/author/ida",)}))
+    day = Claim(page="p1", user="u1", time=int(NOW) - 3_000, takes={"a": ("86400.0/day/",)})
+    wants = [Want(counter="60.0/author/ida", wanted=1, at_most=1, within_s=60.0)]
+    of_a_day = [Want(counter="86400.0/day/", wanted=1, at_most=9, within_s=86_400.0)]
+
+    async def story():
+        await world.store.reserve("u1", "p1", of_a_day, time=NOW - 3_000.0, hold_s=5.0)
+        await world.store.reserve("u1", "p2", wants, time=NOW - 10.0, hold_s=5.0)
+        await world.intake.take(decoded(told({"page": claim})))
+        await world.intake.take(decoded(told({"id": "late", "time": NOW - 2_990.0, "page": SEAL.claim(day)})))
+        return await world.store.reserve("u1", "p3", wants, time=NOW + 1.0, hold_s=5.0)
+
+    assert asyncio.run(story()) == [0]

@@ -243,6 +243,32 @@ def test_the_task_sends_what_is_left_when_it_is_cancelled():
     asyncio.run(test())
 
 
+def test_what_is_told_late_does_not_undo_what_was_counted_since():
+    failing = Failing()
+    shared, deployed = failing.shared(), policy(ADS)
+    shared.count("60.0/ads/", 4, time=1000.0)
+    shared.count("60.0/ads/", 1, time=1000.0 - 600)
+    assert asyncio.run(granted(shared, deployed, request())) == {"ads": {"": 1}}
+
+
+def test_a_merge_that_was_cut_off_keeps_nothing_from_being_sent_at_the_end():
+    async def test():
+        failing, deployed = Failing(), policy(ADS)
+        shared = failing.shared()
+        shared.count("60.0/ads/", 1, time=1000.0)
+        failing.error = StoreError
+        await shared.sync()
+        shared.count("60.0/ads/", 3, time=1000.0)
+        failing.error = None
+        await shared.flush()
+        other = failing.shared()
+        await granted(other, deployed, request())
+        await other.sync()
+        assert await granted(other, deployed, request()) == {"ads": {"": 1}}
+
+    asyncio.run(test())
+
+
 class Serving:
     """A worker that serves pages all the time, beside its task, over a real server."""
 

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import subprocess
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager
 
@@ -408,6 +409,23 @@ def test_calls_that_wait_for_the_file_are_bounded(tmp_path):
             calls = [store.read("r") for _ in range(2 * QUEUED)]
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert sum(isinstance(answer, UndoneError) for answer in answers) >= QUEUED / 2
+            assert await store.read("r") is None
+
+    asyncio.run(test())
+
+
+def test_calls_that_were_given_up_before_they_began_are_not_counted_for_ever(tmp_path):
+    async def test():
+        async with closing(SqliteStore(tmp_path / "state.db")) as store:
+            going_on = threading.Event()
+            store._thread.submit(going_on.wait, 60)
+            for _ in range(QUEUED + 1):
+                call = asyncio.ensure_future(store.read("r"))
+                await asyncio.sleep(0)
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+            going_on.set()
             assert await store.read("r") is None
 
     asyncio.run(test())

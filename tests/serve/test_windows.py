@@ -51,18 +51,33 @@ def test_an_estimate_is_what_is_merged_in_flight_and_pending():
     assert counts.room("60.0/a/", 10, time=0.2, now=0.2) == 1
 
 
-def test_a_merge_without_an_answer_is_sent_again_and_one_that_was_refused_returns():
+def test_a_merge_that_was_refused_returns_and_one_without_an_answer_is_sent_again_whatever_comes_after():
     counts = Counts("w", stale_s=inf)
     counts.add("60.0/a/", 2, time=0.0, now=0.0)
-    first = counts.sent(time=0.1, now=0.1)
-    counts.add("60.0/a/", 1, time=0.2, now=0.2)
-    again = counts.sent(time=0.3, now=0.3)
-    assert (again.sequence, again.deltas, again.time) == (first.sequence, first.deltas, 0.3)
+    refused = counts.sent(time=0.1, now=0.1)
     counts.returned()
-    joined = counts.sent(time=0.4, now=0.4)
-    assert joined.deltas == {"60.0/a/": 3.0}
-    assert joined.sequence > first.sequence
+    counts.add("60.0/a/", 1, time=0.2, now=0.2)
+    first = counts.sent(time=0.2, now=0.2)
+    assert first.deltas == {"60.0/a/": 3.0}
+    assert first.sequence > refused.sequence
+    again = counts.sent(time=0.3, now=0.3)  # there was no answer: the store may have counted it
+    counts.returned()  # and now the store was not reached
+    third = counts.sent(time=0.4, now=0.4)
+    assert (again.sequence, again.deltas, again.time) == (first.sequence, first.deltas, 0.3)
+    assert (third.sequence, third.deltas) == (first.sequence, first.deltas)
     assert counts.room("60.0/a/", 10, time=0.4, now=0.4) == 7
+    assert counts.sent(time=100.0, now=100.0).deltas == {}  # too old to count by now
+
+
+def test_what_a_process_knows_of_stays_bounded_while_no_store_answers(monkeypatch):
+    monkeypatch.setattr("slatewise.serve.state.counts.MOST", 10)
+    counts = Counts("w", stale_s=0.5)
+    counts.add("60.0/a/counted", 1, time=0.0, now=0.0)
+    for turn in range(100):
+        counts.room(f"60.0/a/{turn}", 5, time=0.1 * turn, now=0.1 * turn)
+        counts.sent(time=0.1 * turn, now=0.1 * turn)
+    assert len(counts) <= 12
+    assert counts.room("60.0/a/counted", 5, time=10.0, now=10.0) == 4
 
 
 def test_what_is_too_old_when_the_store_is_back_is_not_sent():

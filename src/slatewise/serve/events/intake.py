@@ -7,6 +7,9 @@ A page's token says what its events count for, so any worker can take them. Whet
 is asked of the store, for all events of a body at once. While it does not answer, events wait in a bounded queue and
 are asked for again by the same names; when the queue has no room for all events of a body, none of them is taken.
 
+What an event adds to caps over all users counts from when it happened; what a user has seen, from when it was told, as
+a store forgets by the time that it is given.
+
 An event is counted at most once if the store said what it did. If it did not answer at all, it may have noted the event
 or not; then the event is counted when it is asked for again, and twice at most, if it had been told before, too.
 
@@ -244,7 +247,7 @@ class Intake:
                 await self._ask(asked)
             for one in held:
                 while one.confirm:
-                    await self._store.confirm(one.claim.user, one.claim.page, one.confirm[0], time=one.time)
+                    await self._store.confirm(one.claim.user, one.claim.page, one.confirm[0], time=self._today())
                     one.confirm = one.confirm[1:]
         except StoreError:
             pass  # who did not get through waits, and `waiting` counts it

@@ -117,7 +117,12 @@ def put_together(policy: Policy, settings: Settings, meters: Meters) -> Parts:
     routes = [*telling.routes(intake, read=read, authorised=may_tell), *policies.routes(desk, tokens.admit, body_of)]
     described = [*telling.operations(), *policies.operations(), *operator_operations()]
     spans = Spans(settings.telemetry) if settings.telemetry.endpoint is not None else None
-    closers = [Closer("events", intake.retry), Closer("store", store.close), Closer("decision log", journal.close)]
+    closers = [
+        Closer("events", intake.retry),
+        Closer("shared state", shared.flush),
+        Closer("store", store.close),
+        Closer("decision log", journal.close),
+    ]
     if spans is not None:
         closers.append(Closer("spans", spans.close))
     _put_in(rollout, meters)

@@ -19,7 +19,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import inf
 from typing import final
@@ -88,6 +88,7 @@ class Counts:
         self._resting: Iterator[str] = iter(())
         self._sequence = 0
         self._flight: Merge | None = None
+        self._unsure = False
         self._last = -inf
 
     def __len__(self) -> int:
@@ -109,18 +110,18 @@ class Counts:
 
     def sent(self, *, time: float, now: float) -> Merge:
         """Return what is to be sent to the store: the last merge again if it was not answered."""
+        self._forget(now)
         if self._flight is not None:
-            return msgspec.structs.replace(self._flight, time=time)
+            self._unsure = True
+            return msgspec.structs.replace(self._flight, time=time, deltas=self._flying(self._flight.spans, time))
         self._sequence += 1
         spans: dict[str, float] = {}
-        deltas: dict[str, float] = {}
         for counter in self._asked():
             count = self._counts[counter]
             spans[counter] = count.pending.span_s
             count.flying = count.pending.taken()
-            if amount := count.flying.total(time):
-                deltas[counter] = amount
-        self._last = now
+        self._last, self._unsure = now, False
+        deltas = self._flying(spans, time)
         self._flight = Merge(worker=self._worker, sequence=self._sequence, time=time, deltas=deltas, spans=spans)
         return self._flight
 
@@ -132,15 +133,20 @@ class Counts:
                 count.merged, count.told, count.flying = total, now, Window(count.pending.span_s)
         self.told, self.workers = now, max(merged.workers, self._least)
         self._flight = None
-        self._forget(now)
 
     def returned(self) -> None:
-        """Take back what the store surely did not count."""
-        if self._flight is not None:
-            for counter in self._flight.spans:
+        """Take back what the store surely did not count; what it was sent before, without an answer, is sent again."""
+        if self._flight is not None and not self._unsure:
+            for counter in self._flight.spans.keys() & self._counts.keys():
                 count = self._counts[counter]
                 count.pending.absorb(count.flying.taken().buckets)
             self._flight = None
+
+    def _flying(self, counters: Iterable[str], time: float) -> dict[str, float]:
+        """Return what is in flight and not too old to count."""
+        known = (counter for counter in counters if counter in self._counts)
+        totals = ((counter, self._counts[counter].flying.total(time)) for counter in known)
+        return {counter: total for counter, total in totals if total}
 
     def _used(self, counter: str, now: float) -> Count:
         count = self._counts.pop(counter, None)
@@ -167,10 +173,12 @@ class Counts:
     def _forget(self, now: float) -> None:
         """Forget what was not used for its whole span, and what is too much; look at two that were used least lately.
 
-        What is pending is never forgotten.
+        What is pending or in flight is never forgotten.
         """
         crowd = max(len(self._counts) - MOST, 0)
         for counter in list(islice(self._counts, max(crowd, 2))):
             count = self._counts[counter]
-            if not count.pending.buckets and (crowd or now - count.used > count.pending.span_s):
+            if not (count.pending.buckets or count.flying.buckets) and (
+                crowd or now - count.used > count.pending.span_s
+            ):
                 del self._counts[counter]

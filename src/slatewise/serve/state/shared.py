@@ -28,7 +28,7 @@ from slatewise.core.policy import Policy
 from slatewise.core.request import Request
 from slatewise.core.serving import Cap
 from slatewise.serve.http.replies import Freshness
-from slatewise.serve.state.caps import counter, takes, want
+from slatewise.serve.state.caps import counter, span_of, takes, want
 from slatewise.serve.state.counts import Counts
 from slatewise.serve.state.store.breaker import Breaker
 from slatewise.serve.state.store.contract import StoreError, UndoneError, Want
@@ -197,8 +197,9 @@ class Shared:
             self._enqueue(_Taken(request.user, token, dict(used), now, said, policy.head.serve.hold_s))
 
     def count(self, counter: str, amount: float, *, time: float) -> None:
-        """Count what pages or events did, under a counter that all workers share."""
-        self._counts.add(counter, amount, time=time, now=self._clock())
+        """Count what pages or events did, under a counter that all workers share; what is over is not counted."""
+        if self._today() - time <= span_of(counter):
+            self._counts.add(counter, amount, time=time, now=self._clock())
 
     async def run(self) -> None:
         """Keep up with the others until cancelled; what is still here is sent then."""
@@ -208,8 +209,17 @@ class Shared:
                 await self.sync()
                 await asyncio.sleep(max(self._syncing.every_s - (self._clock() - began), 0.0))
         except asyncio.CancelledError:
-            await self.sync()
+            await self.flush()
             raise
+
+    async def flush(self) -> None:
+        """Send all that is left, as long as the store answers."""
+        with suppress(StoreError):
+            for _ in range(2):  # the merge that was under way, and what was counted since
+                await self._merge()
+            while self._taken:
+                await self._tell(self._taken[0])
+                self._taken.popleft()
 
     async def sync(self) -> None:
         """Merge once, and tell the store what pages took; if it does not answer, all of it waits for the next time."""

@@ -30,7 +30,7 @@ BUSY_S = 0.2
 """How long a call waits for other processes, in seconds."""
 
 QUEUED = 256
-"""Calls that wait for the thread; one more fails at once."""
+"""Calls at once; one more fails."""
 
 SWEPT = 64
 """Records of each table that a merge deletes at most."""
@@ -185,10 +185,12 @@ class SqliteStore:
         if self._queued >= QUEUED:
             raise UndoneError("too many calls wait for the file")
         self._queued += 1
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, step)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, step)
+        finally:  # also if nobody waits for it any more, and it never began
+            self._queued -= 1
 
     def _transact(self, step: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
-        self._queued -= 1
         try:
             self._file.execute("begin immediate")
             answer = step(self._file)
