@@ -305,3 +305,18 @@ def test_a_request_without_a_time_has_that_of_the_service():
     request = Request(candidates=Candidates.of(utility=[0.0, 0.1], made=[100.0, 0.0]))
     assert ladder.compose(request, Conditions(time=100.0)).item_ids == [0]
     assert ladder.compose(msgspec.structs.replace(request, time=1.0), Conditions(time=100.0)).item_ids != []
+
+
+def test_caps_bind_in_the_order_of_the_policy_however_a_log_has_them():
+    caps = [{"name": "b", "group": {"line": "ads"}, "at_most": 9}, {"name": "a", "per": "author", "at_most": 9}]
+    columns = {"utility": "number", "author": "key"}
+    ladder = Ladder(Policy.of(Solve(), lines=["ads", "posts"], columns=columns, serve={"caps": caps}))
+    items = Candidates.of(
+        item_id=[1, 2, 3], line=["ads", "ads", "posts"], author=["x", "y", "x"], utility=[2.0, 1.0, 3.0]
+    )
+    request = Request(candidates=items, slots=3)
+    granted = {"b": {"": 1}, "a": {"x": 1, "y": 1}}
+    pages = [
+        ladder.compose(request, Conditions(granted=dict(order))) for order in (granted.items(), sorted(granted.items()))
+    ]
+    assert pages[0].encode() == pages[1].encode()

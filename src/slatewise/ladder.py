@@ -128,7 +128,8 @@ class Ladder:
 
     def _composed(self, request: Request, under: Conditions, trace: bool) -> _Composed:
         """Return the page, and by which feed, from which rows it was made."""
-        ceilings = [Ceiling(self._caps[name], granted) for name, granted in under.granted.items() if name in self._caps]
+        granted = under.granted  # in the order of the policy: a log has it in another
+        ceilings = [Ceiling(cap, granted[name]) for name, cap in self._caps.items() if name in granted]
         place, within = min(under.rung, len(self.rungs)), Within(None, ceilings) if ceilings else ALL
         feed, rung = self.feeds[place], self.rungs[place - 1] if place else None
         if rung is None or rung.candidates is None or rung.keep is None:

@@ -20,9 +20,10 @@ from starlette.exceptions import HTTPException
 from bodies import BODY, COLUMNS, REST, ROWS, mutated, streamed
 from slatewise import Feed, Policy, PolicyError, RequestError
 from slatewise.core.document import Document
+from slatewise.core.serving import Serving
 from slatewise.serve.arrow import ARROW
 from slatewise.serve.events.seal import Seal
-from slatewise.serve.http.app import assembled
+from slatewise.serve.http.app import application, assembled
 from slatewise.serve.http.body import read_body
 from slatewise.serve.http.explain import Explainer
 from slatewise.serve.http.headers import Said
@@ -30,7 +31,7 @@ from slatewise.serve.http.replies import BatchReply
 from slatewise.serve.limits import Limits
 from slatewise.serve.log.journal import Journal
 from slatewise.serve.rollout.rollout import Deployed, Rollout
-from slatewise.serve.service import Call, Service
+from slatewise.serve.service import Answer, Call, Service
 from slatewise.serve.state.shared import Remembered, Shared
 from slatewise.serve.wire import JSON, Wire
 from slatewise.stages import STAGES
@@ -312,3 +313,29 @@ def test_a_client_that_hangs_up_costs_nothing(client):
     with socket.create_connection((url.host, url.port)) as raw:
         raw.sendall(b"POST /v1/compose HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
     assert client.get("/healthz").json()["status"] == "ok"
+
+
+def test_a_rung_of_any_name_stands_in_a_header(feed, monkeypatch):
+    async def answered(self, call):
+        return Answer(b"{}", "hash", "l\u00e9ger \u2713\r\nx-other: 1")
+
+    monkeypatch.setattr(Service, "answer", answered)
+
+    async def asked():
+        transport = httpx.ASGITransport(application(feed))
+        async with httpx.AsyncClient(transport=transport, base_url="http://feed") as client:
+            return await client.post("/v1/compose", json=BODY)
+
+    reply = asyncio.run(asked())
+    assert reply.headers["x-slatewise-rung"] == "l%C3%A9ger %E2%9C%93%0D%0Ax-other: 1"
+
+
+def test_a_policy_is_blamed_for_refusing_who_does_not_say_who_asks(feed):
+    cap = {"name": "few", "at_most": 2}
+    head = msgspec.structs.replace(feed.policy.head, serve=msgspec.convert({"caps": [cap]}, Serving))
+    deployed = Deployed(Policy(head, feed.policy.stages), Limits())
+    service = Service(Rollout(deployed), shared=Shared(), journal=Journal(), meters=Mock(), seal=Seal(b"a key"))
+    call = Call(json.dumps({**BODY, "user": "", "request_id": ""}).encode(), JSON, service.clock())
+    with pytest.raises(RequestError, match="user: must be given"):
+        asyncio.run(service.answer(call))
+    assert deployed.outcomes.failed == 1

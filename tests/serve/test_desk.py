@@ -238,3 +238,25 @@ def test_the_ring_is_asked_for_requests_as_they_were():
     for number, one in enumerate(asked(3)):
         desk.rollout.ring.add(one, now=float(number))
     assert [json.loads(one.body)["request_id"] for one in desk.rollout.ring.last(2)] == ["r1", "r2"]
+
+
+def test_a_look_that_waits_for_a_change_serves_what_the_change_left():
+    async def story():
+        desk = desk_of(store=Shelf(), worker="first")
+        await desk.start()
+        before = desk.record.active
+        pushed = await desk.push(json.dumps(STRICT).encode(), JSON, who="ada")
+        await desk.promote(pushed.hash, who="ada", trial="waived")
+        stale = desk.record
+        await desk.rollback(who="ada")
+        read = desk._read
+
+        async def late():
+            desk._read = read
+            return stale
+
+        desk._read = late
+        await desk.look()
+        assert desk.rollout.active.hash == before
+
+    asyncio.run(story())

@@ -91,3 +91,7 @@ def test_a_request_that_fails_leaves_too(ask, app):
     for _ in range(3):
         assert ask("POST", "/v1/compose", content=b"{").status_code == 400
     assert app.user_middleware[0].kwargs["gate"].inside == 0
+
+
+def test_a_line_break_after_a_path_leads_around_no_gate(ask, app):
+    assert ask("POST", "/v1/compose%0A", content=b"not even JSON").status_code == 400

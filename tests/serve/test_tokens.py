@@ -73,6 +73,13 @@ def test_without_any_token_policies_are_closed_and_the_rest_is_open():
     assert refused.value.status_code == 403
 
 
+def test_a_file_without_a_token_is_refused_and_opens_nothing(tmp_path):
+    file = tmp_path / "tokens.yaml"
+    file.write_text("{}\n")
+    with pytest.raises(RequestError, match="token_file: must have a token at least"):
+        Tokens.of(None, str(file))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

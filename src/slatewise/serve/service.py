@@ -14,6 +14,7 @@ from typing import NamedTuple, final
 
 import msgspec
 
+from slatewise.core.errors import RequestError
 from slatewise.ladder import Conditions
 from slatewise.serve.control.loops import Loops
 from slatewise.serve.events.claims import claimed
@@ -120,7 +121,11 @@ class Service:
         if rating is None:
             raise self.gate.turned_away("deadline")
         page_name = self.seal.page(request.id, call.body, deployed.hash)
-        granted = await self.shared.granted(policy, request, page_name, left_s=due - decoded)
+        try:
+            granted = await self.shared.granted(policy, request, page_name, left_s=due - decoded)
+        except RequestError:  # such as that nobody asks, which another policy may not mind
+            deployed.outcomes.failed += 1
+            raise
         reserved = clock()
         remembered = self.shared.recall(policy)
         today = self.today()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any, NamedTuple, TypeAlias, final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 from msgspec import Meta
@@ -27,6 +27,9 @@ from slatewise.serve.wire import JSON, POLICY, RUNG, decoded
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+PLAIN = " !#$&'()*+,/:;<=>?@[]^`{|}"
+"""What stands in a header as it is, beside letters and digits; the rest of a name is written as in addresses."""
 
 COMPOSE, BATCH, EXPLAIN = "/v1/compose", "/v1/compose/batch", "/v1/explain"
 
@@ -68,7 +71,9 @@ def page_routes(service: Service, limits: Limits) -> list[Route]:
 
     async def compose(call: Call, _: Scope) -> Response:
         answer = await service.answer(call)
-        return Response(answer.body, headers={POLICY: answer.policy, RUNG: answer.rung}, media_type=JSON)
+        return Response(
+            answer.body, headers={POLICY: answer.policy, RUNG: quote(answer.rung, safe=PLAIN)}, media_type=JSON
+        )
 
     async def batch(call: Call, _: Scope) -> Response:
         sent = decoded(call.body, batches)

@@ -241,7 +241,10 @@ class Journal:
         self.drops["record"] += lost
         self.written += rows - lost
         if self._sequence % PRUNED_EVERY == 1:
-            prune(self._folder, keep_mb=settings.keep_mb, keep_days=settings.keep_days, now=now)
+            try:
+                prune(self._folder, keep_mb=settings.keep_mb, keep_days=settings.keep_days, now=now)
+            except OSError:
+                log.warning("old segments of the decision log stay", exc_info=True)
         return True
 
 

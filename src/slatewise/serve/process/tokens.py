@@ -126,6 +126,8 @@ def _read(file: Path) -> list[Token]:
         where = f"token_file.{error.where}" if error.where != "policy" else "token_file"
         got = None if error.where.endswith("token") else error.got
         raise RequestError(where, error.rule, got, error.hint, error.source) from None
+    if not declared:
+        raise RequestError("token_file", "must have a token at least", str(file))
     return [Token(name, _declared(one.token), one.scopes) for name, one in declared.items()]
 
 

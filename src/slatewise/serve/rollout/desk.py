@@ -232,7 +232,7 @@ class Desk:
                     await self._put_back()
                 elif found not in (self.record, self._refused):
                     async with self._changing:
-                        await self._follow(found)
+                        await self._follow(await self._read() or found)  # it may have changed while this waited
                 await self._roster.tell(self._store, self._own())
             await self._look_after()
         except StoreError as error:

@@ -27,7 +27,7 @@ CROWD = 512
 """Requests inside at once; each may hold a body."""
 
 PATHS = ("/v1/compose", "/v1/compose/batch", "/v1/explain")
-"""Routes that compose pages."""
+"""Routes that compose pages; a line break after a path is none to whoever routes it."""
 
 
 class ShedError(Exception):
@@ -113,7 +113,7 @@ class Gated:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or turn it away; what is let in knows when it arrived."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith(PATHS):
+        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].removesuffix("\n").endswith(PATHS):
             await self._app(scope, receive, send)
             return
         now, active = self._clock(), self._rollout.active
