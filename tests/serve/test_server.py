@@ -87,6 +87,27 @@ def test_a_service_that_is_stopped_while_it_starts_ends():
         assert living.stop() == 0
 
 
+STUCK = """
+import asyncio, os, signal, socket, time
+from types import SimpleNamespace
+from slatewise.serve.process import server
+from slatewise.serve.process.assembly import Parts
+from slatewise.serve.process.settings import Settings
+
+async def first():
+    asyncio.ensure_future(asyncio.to_thread(time.sleep, 600))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+policy = SimpleNamespace(hash="h")
+server.put_together = lambda *_: Parts(None, SimpleNamespace(active=policy), None, first, (), ())
+server.serve(policy, Settings(drain_s=0.0, grace_s=0.2), socket.create_server(("127.0.0.1", 0)))
+"""
+
+
+def test_work_aside_that_takes_long_keeps_no_service_from_ending():
+    assert subprocess.run([sys.executable, "-c", STUCK], timeout=120, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

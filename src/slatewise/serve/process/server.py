@@ -24,6 +24,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any, Literal, TypeAlias, TypeVar, final
 
@@ -83,9 +84,9 @@ def serve(
     life = _Life(settings, listener, Front(meters, policy.hash), meters)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(life.run(lambda: put_together(policy, settings, meters), accept, ready))
-    if any(thread.is_alive() for thread in life.threads):
-        sys.stderr.flush()
-        os._exit(0)  # what does not end in its time must not keep the process
+        if any(thread.is_alive() for thread in life.threads):  # before the runner waits for what is under way
+            sys.stderr.flush()
+            os._exit(0)  # what does not end in its time must not keep the process
 
 
 @final
@@ -134,6 +135,7 @@ class _Life:
         self._asked = asyncio.Event()  # to stop
         self._hurried = asyncio.Event()  # not to wait for the load balancer
         self.threads: list[threading.Thread] = []
+        self._aside = ThreadPoolExecutor(thread_name_prefix="aside")
         self._server = _Uvicorn(
             uvicorn.Config(
                 front,
@@ -152,6 +154,7 @@ class _Life:
 
     async def run(self, build: Callable[[], Parts], accept: Accept, ready: Callable[[str], object]) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(self._aside)
         for name, called in (("SIGTERM", self._stop), ("SIGINT", self._stop_now), ("SIGHUP", self._hang_up)):
             loop.add_signal_handler(getattr(signal, name), called)
         serving = self._accepting() if accept == "at once" else None
@@ -199,6 +202,7 @@ class _Life:
             close: Callable[[], Any] = closer.close
             waits = inspect.iscoroutinefunction(close)
             await self._within(closer.name, close() if waits else self._in_thread(close))
+        await self._within("work aside", self._in_thread(self._aside.shutdown))
         log.info("stopped")
 
     async def _within(self, name: str, work: Awaitable[Any]) -> None:
