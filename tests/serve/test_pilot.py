@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slatewise.core.serving import Quality, Rung, Serving
-from slatewise.serve.timing.pilot import Pilot
+from slatewise.serve.timing.pilot import Pilot, Rating
 
 MS = 1e-3
 FULL, GREEDY, REST, SHED = 2.5 * MS, 0.4 * MS, 0.4 * MS, 0.06 * MS
@@ -186,3 +186,10 @@ def test_cheap_pages_of_the_last_rung_do_not_raise_the_factor():
 
 def _rating(rung):
     return Pilot(TWO, rungs=2).choose(now=0.0, arrived=0.0, due=1.0)._replace(rung=rung)
+
+
+def test_a_page_that_took_too_long_does_not_close_the_last_rung_for_good_whatever_the_calm():
+    pilot = Pilot(Serving(budget_ms=40.0, quality=Quality(calm_s=0.0)), rungs=1)
+    pilot.learn(Rating(0, 1.0), took_s=1.0, rest_s=0.0, latency_s=1.0, now=1.0)
+    assert pilot.choose(now=1.1, arrived=1.1, due=1.14) is None
+    assert pilot.choose(now=60.0, arrived=60.0, due=60.04) is not None

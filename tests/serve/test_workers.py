@@ -88,6 +88,15 @@ def test_workers_are_replaced_under_load_and_no_request_fails(served):
     assert hammer.moved_on == 6, "whoever was on an old worker was told to go elsewhere"
 
 
+def test_workers_that_are_to_be_replaced_while_they_are_replaced_have_one_successor_each(served):
+    old = set(served.children())
+    served.process.send_signal(signal.SIGHUP)
+    first = wait_for(lambda: set(served.children()) - old, "a successor")
+    served.process.send_signal(signal.SIGHUP)
+    gone = old | first
+    wait_for(lambda: not gone & set(served.children()) and len(served.children()) == 2, "two workers, both new")
+
+
 def test_all_workers_end_together_under_load_and_no_request_fails(served):
     with Hammer(served, clients=8) as hammer:
         children = served.children()

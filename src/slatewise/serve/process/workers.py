@@ -244,8 +244,10 @@ class _Fleet:
                 self._end(worker, number)
         elif number == signal.SIGHUP and self._up and not self._stopping:
             log.info("replacing all workers, one after another")
-            self._old = deque(worker for worker in self._workers if not worker.leaving and worker.replaces is None)
-            self._replace_next()
+            at_it = {worker.replaces for worker in self._workers} - {None}
+            self._old = deque(worker for worker in self._workers if not worker.leaving and worker not in at_it)
+            if not at_it:  # else it goes on when the successor is ready
+                self._replace_next()
 
     def _stop(self) -> None:
         self._stopping = True

@@ -158,5 +158,6 @@ class _Cost:
     def expected(self, now: float, half_life_s: float) -> float:
         """Return what it takes, rather too much than too little; 0 if nothing is known."""
         idle = now - self._at
-        fade = 1.0 if idle < half_life_s else 0.5 ** (idle / half_life_s) if half_life_s else 1.0
+        half_life_s = half_life_s or 1.0  # what is never forgotten would close the last rung for good
+        fade = 1.0 if idle < half_life_s else 0.5 ** (idle / half_life_s)
         return (self._mean + 2 * self._deviation) * fade
