@@ -69,7 +69,7 @@ def server() -> None:
 
     from slatewise import Feed
     from slatewise.serve.http.app import application
-    from slatewise.serve.http.replies import ComposeReply, Served
+    from slatewise.serve.http.replies import Served, reply_of
     from slatewise.serve.http.routes import BodyRoute, Taken
     from slatewise.serve.limits import Limits
     from slatewise.serve.wire import Wire
@@ -77,13 +77,13 @@ def server() -> None:
     feed = Feed.load(POLICY)
     wire = Wire(feed.policy, Limits())
     form, body = bodies()["rows"]
-    document = feed.compose(wire.decode(body, form).request).document()
+    page = feed.compose(wire.decode(body, form).request)
     service = next(one for one in application(feed).routes if isinstance(one.app, BodyRoute)).app.service
 
     async def answer(call: Any, _: Any) -> Response:
         wire.decode(call.body, call.media)
-        reply = msgspec.json.encode(ComposeReply(**msgspec.structs.asdict(document), served=Served(page="x" * 40)))
-        return Response(reply, headers={"X-Slatewise-Policy": document.policy}, media_type=JSON)
+        reply = reply_of(page, Served(page="x" * 40))
+        return Response(reply, headers={"X-Slatewise-Policy": page.policy}, media_type=JSON)
 
     async def echo(scope: Any, receive: Any, send: Any) -> None:
         more = True

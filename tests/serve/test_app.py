@@ -27,7 +27,7 @@ from slatewise.serve.http.app import application, assembled
 from slatewise.serve.http.body import read_body
 from slatewise.serve.http.explain import Explainer
 from slatewise.serve.http.headers import Said
-from slatewise.serve.http.replies import BatchReply
+from slatewise.serve.http.replies import BatchReply, ComposeReply
 from slatewise.serve.limits import Limits
 from slatewise.serve.log.journal import Journal
 from slatewise.serve.rollout.rollout import Deployed, Rollout
@@ -45,6 +45,13 @@ def test_rows_columns_streams_and_the_library_give_the_same_bytes(client, feed):
     reply = client.post("/v1/compose", content=stream, headers={"content-type": ARROW})
     assert reply.content.startswith(page[:-1])
     assert (reply.headers["x-slatewise-policy"], reply.headers["x-slatewise-rung"]) == (feed.policy.hash, "full")
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_a_reply_has_the_bytes_of_its_type(client, trace):
+    reply = client.post("/v1/compose", json={**BODY, "trace": trace})
+    assert reply.headers["content-type"] == JSON
+    assert msgspec.json.encode(msgspec.json.decode(reply.content, type=ComposeReply)) == reply.content
 
 
 def test_a_trace_comes_when_asked_for_and_the_state_goes_on(client):

@@ -19,7 +19,7 @@ from slatewise.ladder import Conditions
 from slatewise.serve.control.loops import Loops
 from slatewise.serve.events.claims import claimed
 from slatewise.serve.events.seal import Seal
-from slatewise.serve.http.replies import ComposeReply, Served
+from slatewise.serve.http.replies import Served, reply_of
 from slatewise.serve.log.journal import Decision, Journal
 from slatewise.serve.process import spans
 from slatewise.serve.process.meters import Meters
@@ -151,8 +151,7 @@ class Service:
             state_version=remembered.version,
             state_age_ms=remembered.age_ms,
         )
-        document = (page if trace else page.untraced()).document()
-        reply = msgspec.json.encode(ComposeReply(**msgspec.structs.asdict(document), served=served))
+        reply = reply_of(page if trace or page.trace is None else page.untraced(), served)
         ended = clock()
         rest_s = decoded - began + ended - composed
         latency_s = ended - call.arrived

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from slatewise.core.page import PageDocument, RuleCost
+from slatewise.core.page import Page, PageDocument, RuleCost
 
 Freshness: TypeAlias = Literal["fresh", "stale", "local"]
 
@@ -43,6 +43,11 @@ class ComposeReply(PageDocument, frozen=True, kw_only=True):
     """
 
     served: Served
+
+
+def reply_of(page: Page, served: Served) -> bytes:
+    """Return the bytes of a `ComposeReply`: those of the page, and before they end how it was served."""
+    return b'%b,"served":%b}' % (page.encode()[:-1], msgspec.json.encode(served))
 
 
 class ExplainReply(PageDocument, frozen=True, kw_only=True):

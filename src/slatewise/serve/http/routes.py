@@ -12,6 +12,7 @@ from msgspec import Meta
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from slatewise.core.errors import RequestError, shown
 from slatewise.serve.arrow import ARROW
@@ -20,7 +21,7 @@ from slatewise.serve.http.explain import Depth, Explainer
 from slatewise.serve.http.headers import said
 from slatewise.serve.http.refusals import refusal_of
 from slatewise.serve.limits import Limits
-from slatewise.serve.service import Call, Service
+from slatewise.serve.service import Answer, Call, Service
 from slatewise.serve.timing.arrival import ARRIVED
 from slatewise.serve.timing.gate import ShedError
 from slatewise.serve.wire import JSON, POLICY, RUNG, decoded
@@ -32,6 +33,8 @@ PLAIN = " !#$&'()*+,/:;<=>?@[]^`{|}"
 """What stands in a header as it is, beside letters and digits; the rest of a name is written as in addresses."""
 
 COMPOSE, BATCH, EXPLAIN = "/v1/compose", "/v1/compose/batch", "/v1/explain"
+
+_POLICY, _RUNG, _TYPE = POLICY.lower().encode(), RUNG.lower().encode(), (b"content-type", JSON.encode())
 
 
 class Taken(NamedTuple):
@@ -50,7 +53,7 @@ class Taken(NamedTuple):
 class BodyRoute:
     """An ASGI application that reads a body within its limits and answers it."""
 
-    def __init__(self, service: Service, taken: Taken, answer: Callable[[Call, Scope], Awaitable[Response]]) -> None:
+    def __init__(self, service: Service, taken: Taken, answer: Callable[[Call, Scope], Awaitable[ASGIApp]]) -> None:
         """Take what reads and what answers."""
         self.service, self._taken, self._answer = service, taken, answer
 
@@ -63,17 +66,30 @@ class BodyRoute:
         await response(scope, receive, send)
 
 
+@final
+class _Page:
+    """Sends a page, without what a response for any purpose would look at."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        body, policy, rung = self._answer
+        named = (_POLICY, policy.encode()), (_RUNG, quote(rung, safe=PLAIN).encode())
+        headers = [*named, (b"content-length", b"%d" % len(body)), _TYPE]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
 def page_routes(service: Service, limits: Limits) -> list[Route]:
     """Return the routes that compose pages."""
     service.rollout.active.wire.warm()
     both, explainer = (JSON, ARROW), Explainer(service)
     batches = msgspec.json.Decoder(_batch_type(limits))
 
-    async def compose(call: Call, _: Scope) -> Response:
+    async def compose(call: Call, _: Scope) -> ASGIApp:
         answer = await service.answer(call)
-        return Response(
-            answer.body, headers={POLICY: answer.policy, RUNG: quote(answer.rung, safe=PLAIN)}, media_type=JSON
-        )
+        return _Page(answer)
 
     async def batch(call: Call, _: Scope) -> Response:
         sent = decoded(call.body, batches)
