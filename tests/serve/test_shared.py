@@ -167,6 +167,50 @@ def test_what_was_served_while_the_store_failed_is_told_to_it_afterwards():
     asyncio.run(test())
 
 
+def test_pages_that_the_store_was_not_told_of_wait_in_their_order_and_the_others_do_not():
+    async def test():
+        failing, deployed, told = Failing(), policy(BRANDS), []
+        shared = failing.shared()
+
+        async def settle(user, page, used, *, time):
+            if page in refused:
+                raise UndoneError(page)
+            told.append(page)
+
+        failing.settle = settle
+        for page in ("p1", "p2", "p3", "p4"):
+            serve(shared, deployed, request(page), page)
+        refused = ["p1", "p3"]
+        await shared.sync()
+        assert sorted(told) == ["p2", "p4"]
+        refused.clear()
+        await shared.sync()
+        assert told[2:] == ["p1", "p3"]
+
+    asyncio.run(test())
+
+
+def test_what_pages_took_is_told_for_several_at_a_time():
+    async def test():
+        failing, deployed, under_way, seen = Failing(), policy(BRANDS), set(), []
+        shared = failing.shared()
+
+        async def settle(user, page, used, *, time):
+            under_way.add(page)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            seen.append(len(under_way))
+            under_way.discard(page)
+
+        failing.settle = settle
+        for page in range(8):
+            serve(shared, deployed, request(str(page)), str(page))
+        await shared.sync()
+        assert max(seen) == 8
+
+    asyncio.run(test())
+
+
 def test_pages_that_wait_to_be_told_are_bounded():
     async def test():
         failing, deployed = Failing(), policy(BRANDS)

@@ -38,6 +38,9 @@ from slatewise.serve.state.windows import Window
 UNBOUNDED = 2**31
 """A cap that grants everything: what was served while the store could not be asked is told to it so."""
 
+AT_ONCE = 8
+"""Pages that tell the store what they took at the same time; the other calls that it takes are left to requests."""
+
 MOST = 65_536
 """Counters of users, and pages, that a process keeps in mind for the time that the store cannot be asked."""
 
@@ -227,8 +230,14 @@ class Shared:
             await self._merge()
             until = self._clock() + self._syncing.every_s  # the next merge does not wait for a long queue
             while self._taken and self._clock() < until:
-                await self._tell(self._taken[0])
-                self._taken.popleft()
+                telling = list(islice(self._taken, AT_ONCE))
+                ended = await asyncio.gather(*map(self._tell, telling), return_exceptions=True)
+                for _ in telling:
+                    self._taken.popleft()
+                failed = [(one, how) for one, how in zip(telling, ended, strict=True) if how is not None]
+                self._taken.extendleft(one for one, _ in reversed(failed))
+                if failed:
+                    raise failed[0][1]
 
     async def _merge(self) -> None:
         merge = self._counts.sent(time=self._today(), now=self._clock())
