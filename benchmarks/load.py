@@ -38,7 +38,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         url: Where to; plain http.
-        bodies: What, in turns.
+        bodies: What.
+        order: Whether bodies are `drawn`, or sent as they are `listed`, from the first again after the last.
         rate: Requests per second; of no meaning if `closed`.
         seconds: For how long.
         arrivals: How they are spread over time.
@@ -53,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str
     bodies: list[bytes]
+    order: Literal["drawn", "listed"] = "drawn"
     rate: float = 100.0
     seconds: float = 5.0
     arrivals: Literal["poisson", "fixed", "closed"] = "poisson"
@@ -237,8 +239,9 @@ class _Generator:
         rng, plan = np.random.default_rng(self._plan.seed), self._plan
         count = int(plan.rate * plan.seconds)
         gaps = rng.exponential(1 / plan.rate, count) if plan.arrivals == "poisson" else np.full(count, 1 / plan.rate)
-        order = rng.integers(0, len(plan.bodies), count).tolist()
-        waiting = deque(_Reply(due, body) for due, body in zip(np.cumsum(gaps).tolist(), order, strict=True))
+        drawn = rng.integers(0, len(plan.bodies), count)
+        order = drawn if plan.order == "drawn" else np.arange(count) % len(plan.bodies)
+        waiting = deque(_Reply(due, body) for due, body in zip(np.cumsum(gaps).tolist(), order.tolist(), strict=True))
         self.replies = list(waiting)
         finished = self._loop.create_future()
 

@@ -46,7 +46,7 @@ def rows(*, rate: float = RATE, seconds: float = SECONDS) -> list[Row]:
         still = Offering(plan, core=1).result()
         middle = server.cpu_s()
         offering = Offering(plan, core=1)
-        swaps = _swaps(server, token, others, until=time.monotonic() + seconds)
+        changes = swaps(server, token, others, until=time.monotonic() + seconds)
         moved = offering.result()
         cpu = [1e3 * cost / len(moved.code) for cost in (middle - before, server.cpu_s() - middle)]
     failed, dropped = _failed(moved)
@@ -54,11 +54,11 @@ def rows(*, rate: float = RATE, seconds: float = SECONDS) -> list[Row]:
     tails = [f"{one.percentile_ms(50):.1f} / {one.percentile_ms(99):.1f} ms" for one in (still, moved)]
     return [
         Row(
-            f"{swaps} swaps under {rate:g} requests per second: failed, dropped",
+            f"{changes} swaps under {rate:g} requests per second: failed, dropped",
             "0, 0",
             f"{failed}, {dropped} of {len(moved.code)}",
             f"{_failed(still)} without swaps; {cost}",
-            failed == dropped == 0 and swaps > 0,
+            failed == dropped == 0 and changes > 0,
         ),
         Row(
             "latency while policies are compiled, tried and swapped", "P50 / P99", tails[1], f"{tails[0]} without", True
@@ -83,23 +83,24 @@ def _policies() -> Iterator[tuple[Path, list[bytes]]]:
         yield path, others
 
 
-def _swaps(server: Server, token: str, others: list[bytes], *, until: float) -> int:
+def swaps(server: Server, token: str, others: list[bytes], *, until: float) -> int:
     """Send policies on their way until the time is over; return how often what serves was changed."""
-    swaps = 0
+    changes = 0
     while time.monotonic() < until:
         for document in others:
-            policy = _ask(server, token, "", document)["hash"]
-            report = _ask(server, token, f"/{policy}/shadow", {"last": TRIED})
+            policy = ask(server, token, "", document)["hash"]
+            report = ask(server, token, f"/{policy}/shadow", {"last": TRIED})
             if report["failed"]:
                 raise RuntimeError(f"a policy failed on logged requests: {report['failures']}")
-            _ask(server, token, f"/{policy}/canary", {"share": 0.5, "force": True})
-            _ask(server, token, f"/{policy}/promote", {"force": True})
-            _ask(server, token, "/rollback", {"of": policy})
-            swaps += 3
-    return swaps
+            ask(server, token, f"/{policy}/canary", {"share": 0.5, "force": True})
+            ask(server, token, f"/{policy}/promote", {"force": True})
+            ask(server, token, "/rollback", {"of": policy})
+            changes += 3
+    return changes
 
 
-def _ask(server: Server, token: str, route: str, body: bytes | dict[str, Any]) -> Any:
+def ask(server: Server, token: str, route: str, body: bytes | dict[str, Any]) -> Any:
+    """Return what the service says to a change of its policies."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
     asked = urllib.request.Request(f"{server.root}/v1/policies{route}", data, headers)
