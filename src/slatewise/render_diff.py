@@ -55,14 +55,14 @@ def policies_tables(policies: Policies) -> RenderableType:
         )
         table.add_row(*map(Text, cells))
     found: list[RenderableType] = [table]
-    workers = _table("process", "active", "canary", "said")
+    workers = _table("process", "active", "canary", "heard")
     for one in policies.workers:
         off = (one.active, one.canary) != (record.active, record.canary)
         cells = (one.worker, one.active, one.canary or "", one.fault or moment(one.time))
         workers.add_row(*(Text(cell, style="red" if off else "") for cell in cells))
     found.append(workers)
     if policies.split:
-        found.append(Text("not all processes serve what they should", style="red"))
+        found.append(Text("not all processes serve this yet; each looks once a second", style="yellow"))
     return Group(*found, audit_table(record.audit[:MOST_AUDITED]))
 
 

@@ -58,6 +58,23 @@ def test_it_opens_after_so_many_failures_within_a_while_and_then_turns_away_with
     asyncio.run(test())
 
 
+def test_why_a_store_is_left_alone_is_said_once_and_that_it_is_back(caplog):
+    async def left_alone():
+        bench = Bench()
+        bench.store.fate = "fails"
+        await bench.fails(5)
+        for _ in range(3):
+            bench.now += 1.0
+            await bench.fails()
+        bench.store.fate = "answers"
+        bench.now += 1.0
+        await bench.breaker.read("x")
+
+    with caplog.at_level("INFO"):
+        asyncio.run(left_alone())
+    assert caplog.messages == ["the store is left alone, and tried again every 1 s: x", "the store answers again"]
+
+
 def test_failures_that_are_far_apart_or_have_an_answer_between_them_do_not_open_it():
     async def test():
         bench = Bench()

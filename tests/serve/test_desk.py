@@ -16,7 +16,7 @@ from serve.policies import (
     policy_of,
 )
 from slatewise.serve.rollout import record as records
-from slatewise.serve.rollout.record import NotYetError, Pushed, Record, Trial
+from slatewise.serve.rollout.record import NoPolicyError, NotYetError, Pushed, Record, Trial
 from slatewise.serve.state.store.contract import StoreError
 from slatewise.stages import STAGES
 
@@ -58,6 +58,23 @@ def test_what_one_process_changes_the_others_serve_and_a_new_one_takes_up():
         assert second.rollout.active.hash == policy_of(changed(slots=2)).hash
         whats = [entry.what for entry in second.record.audit]
         assert whats == ["promote", "push", "rollback", "promote", "push", "start"]
+
+    asyncio.run(fleet())
+
+
+def test_what_one_process_was_given_another_can_be_asked_for_at_once():
+    async def fleet():
+        store = Shelf()
+        first, second = (desk_of(store=store, worker=name) for name in ("first", "second"))
+        await first.start()
+        await second.start()
+        pushed = await first.push(json.dumps(STRICT).encode(), JSON, who="ada")
+        assert await second.document(pushed.hash)
+        await second.promote(pushed.hash, who="ada", trial="waived")
+        await first.rollback(who="ada", of=pushed.hash)
+        assert first.record.active == policy_of(PLAIN).hash
+        with pytest.raises(NoPolicyError, match="must be one that was pushed, got 'pushed'"):
+            await second.rollback(who="ada", of="pushed")
 
     asyncio.run(fleet())
 

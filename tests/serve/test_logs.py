@@ -35,6 +35,7 @@ def test_a_line_is_one_object_with_the_name_of_its_request(written):
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert (first["level"], first["message"], first["request_id"]) == ("WARNING", "two\nlines of it", "r-7")
     assert first["time"].endswith("Z")
+    assert set(first) == {"time", "level", "logger", "process", "message", "request_id"}
     assert second["logger"] == "slatewise.serve.test"
 
 

@@ -146,7 +146,7 @@ def test_a_policy_that_is_none_is_refused_and_what_serves_goes_on(client, media,
 )
 def test_a_change_that_does_not_fit_is_refused_by_name(client, route, json_body, code, message):
     reply = client.post(f"/v1/policies{route}", json=json_body)
-    assert reply.status_code == code
+    assert reply.status_code == reply.json()["error"]["code"] == code
     assert reply.json()["error"]["message"].startswith(message)
 
 

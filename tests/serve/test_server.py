@@ -28,7 +28,8 @@ def test_it_says_that_it_lives_and_is_not_ready_while_it_starts(served):
     ready, alive, page = served.early
     assert (ready[0], json.loads(ready[2])["status"], ready[1]["retry-after"]) == (503, "starting", "1")
     assert (alive[0], json.loads(alive[2])["status"]) == (200, "ok")
-    assert (page[0], json.loads(page[2])["error"]["message"]) == (503, "service: is starting")
+    error = json.loads(page[2])["error"]
+    assert (page[0], error["code"], error["message"]) == (503, 503, "service: is starting")
     assert page[1]["retry-after"] == "1"
 
 

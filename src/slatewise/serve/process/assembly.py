@@ -111,8 +111,8 @@ def put_together(policy: Policy, settings: Settings, meters: Meters) -> Parts:
     async def begin() -> None:
         try:
             log.info(await desk.start(settings.rollout))
-        except StoreError:
-            log.warning("the store does not answer: serving %s, as the file has it", rollout.active.hash)
+        except StoreError as error:
+            log.warning("serving %s, as the file has it: %s", rollout.active.hash, error)
 
     routes = [*telling.routes(intake, read=read, authorised=may_tell), *policies.routes(desk, tokens.admit, body_of)]
     described = [*telling.operations(), *policies.operations(), *operator_operations()]

@@ -35,7 +35,8 @@ def listen(settings: Settings, *, fd: int | None = None, environ: Mapping[str, s
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise RequestError("serve", "must have an address that is free", f"{host}:{port} ({error.strerror})") from None
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise RequestError("serve", "must have an address that is free", f"{host}:{port} ({why})") from None
 
 
 def address(listener: socket.socket) -> str:

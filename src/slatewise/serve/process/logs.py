@@ -62,8 +62,15 @@ def _named(record: logging.LogRecord) -> bool:
 def _formatter(form: Literal["json", "text"]) -> logging.Formatter:
     if form == "text":
         return logging.Formatter(TEXT, "%H:%M:%S")
+    from pythonjsonlogger.core import RESERVED_ATTRS
     from pythonjsonlogger.json import JsonFormatter
 
-    writer = JsonFormatter(FIELDS, style=",", rename_fields=RENAMED, datefmt="%Y-%m-%dT%H:%M:%SZ")
+    writer = JsonFormatter(
+        FIELDS,
+        style=",",
+        rename_fields=RENAMED,
+        reserved_attrs=[*RESERVED_ATTRS, "said_by"],  # that is the text's
+        datefmt="%Y-%m-%dT%H:%M:%SZ",
+    )
     writer.converter = time.gmtime
     return writer

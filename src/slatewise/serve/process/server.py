@@ -78,6 +78,7 @@ def serve(
         RequestError: A setting does not fit.
     """
     set_up(settings)
+    log.info("policy %s: compiling, loading models and warming kernels; not ready until then", policy.hash)
     sys.setswitchinterval(SWITCH_S)
     disable_created_metrics()
     meters = Meters()

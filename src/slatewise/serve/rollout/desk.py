@@ -149,7 +149,7 @@ class Desk:
             StoreError: The store did not answer.
         """
         async with self._trying:
-            deployed, active = await self._deployed(self.record.found(policy).hash), self.rollout.active
+            deployed, active = await self._wanted(policy), self.rollout.active
             asked = self.rollout.ring.last(last)
             report = await aside(shadowed, asked, active, deployed, clock=perf_counter, rest=sleep)
         trial = Trial(
@@ -170,7 +170,7 @@ class Desk:
             NotYetError: It has to be tried first.
             StoreError: The store did not answer.
         """
-        name = (await self._deployed(self.record.found(policy).hash)).hash
+        name = (await self._wanted(policy)).hash
         return await self._change(
             lambda record: records.canaried(record, name, share, time=self._today(), who=who, trial=trial)
         )
@@ -183,21 +183,19 @@ class Desk:
             NotYetError: It has to be tried first.
             StoreError: The store did not answer.
         """
-        name = (await self._deployed(self.record.found(policy).hash)).hash
-        return await self._change(
-            lambda record: records.promoted(record, name, time=self._today(), who=who, trial=trial)
-        )
+        name, now = (await self._wanted(policy)).hash, self._today()
+        return await self._change(lambda record: records.promoted(record, name, time=now, who=who, trial=trial))
 
     async def rollback(self, *, who: str, of: str | None = None, why: str = "") -> Record:
         """Take the canary away, or go back to the policy that served before.
 
         Raises:
+            NoPolicyError: There is no policy `of`.
             StoreError: The store did not answer.
         """
-        before = self.record.active, self.record.canary
-        found = await self._change(
-            lambda record: records.rolled_back(record, time=self._today(), who=who, of=of, why=why)
-        )
+        name = None if of is None else (await self._known(of)).hash
+        before, now = (self.record.active, self.record.canary), self._today()
+        found = await self._change(lambda record: records.rolled_back(record, time=now, who=who, of=name, why=why))
         if (found.active, found.canary) != before:
             self.rollbacks["guard" if who == "guard" else "asked"] += 1
         return found
@@ -217,7 +215,7 @@ class Desk:
             NoPolicyError: There is no such policy.
             StoreError: The store did not answer.
         """
-        known = self.record.found(policy)
+        known = await self._known(policy)
         found = await self.registry.fetch(known.hash)
         if found is None:
             raise NoPolicyError("policy", "must be one whose document is kept", known.hash)
@@ -235,8 +233,8 @@ class Desk:
                         await self._follow(await self._read() or found)  # it may have changed while this waited
                 await self._roster.tell(self._store, self._own())
             await self._look_after()
-        except StoreError as error:
-            log.warning("policies stay as they are: the store does not answer (%s)", error)
+        except StoreError as error:  # the breaker has told
+            log.debug("policies stay as they are: the store does not answer (%s)", error)
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -250,6 +248,16 @@ class Desk:
     async def _compiled(self, body: bytes, media: str, *, who: str) -> tuple[Deployed, Pushed]:
         deployed = await self.registry.compile(body, media)
         return deployed, described(deployed, time=self._today(), who=who, beside=self.rollout.active.policy)
+
+    async def _known(self, policy: str) -> Pushed:
+        """Return what is known of a policy: here, or where another process has just put it."""
+        try:
+            return self.record.found(policy)
+        except NoPolicyError:
+            return (await self._read() or self.record).found(policy)
+
+    async def _wanted(self, policy: str) -> Deployed:
+        return await self._deployed((await self._known(policy)).hash)
 
     async def _deployed(self, policy: str) -> Deployed:
         found = await self.registry.deployed(policy)

@@ -17,6 +17,7 @@ References:
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from math import inf
@@ -29,6 +30,8 @@ from slatewise.serve.state.store.contract import Merge, Merged, Published, Store
 
 PASSES = 4
 """Passes of the event loop in which an answer that is there is read: poll, take, parse, return."""
+
+log = logging.getLogger("slatewise.serve")
 
 _Answer = TypeVar("_Answer")
 _Seconds = Annotated[float, Meta(gt=0, le=60)]
@@ -138,10 +141,10 @@ class Breaker:
             answer = await _within(call, self._patience.call_s if limit_s is None else limit_s)
         except TimeoutError:
             self.late += 1
-            self._fail(2 if limit_s is None else 1)
+            self._fail(2 if limit_s is None else 1, f"{self.kind}: no answer in time")
             raise StoreError("the store did not answer in time") from None
-        except StoreError:
-            self._fail(1)
+        except StoreError as error:
+            self._fail(1, str(error))
             raise
         except BaseException:  # cancelled: nothing was learned
             if trying and self.state == "trying":
@@ -152,6 +155,7 @@ class Breaker:
         self._failures.clear()
         if self.state == "trying" and trying:
             self.state = "closed"
+            log.info("the store answers again")
         return answer
 
     def _admit(self, call: Coroutine[Any, Any, Any], limit_s: float | None) -> None:
@@ -168,14 +172,17 @@ class Breaker:
             call.close()
             raise UndoneError("too many calls of the store are under way")
 
-    def _fail(self, weight: int) -> None:
+    def _fail(self, weight: int, why: str) -> None:
         now = self._clock()
         self.failed += 1
         self._failures.extend([now] * weight)
         while self._failures and self._failures[0] <= now - self._patience.within_s:
             self._failures.popleft()
         if self.state == "trying" or (self.state == "closed" and len(self._failures) >= self._patience.failures):
-            self.opened += self.state == "closed"
+            if self.state == "closed":
+                self.opened += 1
+                pause = self._patience.probe_s
+                log.warning("the store is left alone, and tried again every %g s: %s", pause, why)
             self.state = "open"
             self._until = now + self._patience.probe_s
 
