@@ -157,7 +157,7 @@ def _serving(rollout: Rollout) -> tuple[Deployed, ...]:
 def _follow(meters: Meters, *, store: Breaker, journal: Journal, desk: Desk) -> None:
     """Have meters show what parts count by themselves."""
     meters.follow("slatewise_breaker_open", lambda: store.state != "closed")
-    meters.follow("slatewise_store_failures_total", lambda: store.failed, "error")
+    meters.follow("slatewise_store_failures_total", lambda: store.failed - store.late, "error")
     meters.follow("slatewise_store_failures_total", lambda: store.late, "timeout")
     meters.follow("slatewise_log_waiting", lambda: journal.waiting)
     for why in ("queue", "bytes", "record", "closing"):
