@@ -24,7 +24,7 @@ FIRST_FILL = 500
 
 LIKELY = 3
 """Rows per slot with which prices are sought first."""
-CROWD = 16
+CROWD = 8
 """Rows per slot from which on that pays."""
 KICKS = 100
 """Random changes in vain after which local search gives up, where pairs are worth something."""
