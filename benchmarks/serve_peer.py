@@ -30,7 +30,7 @@ from serving import Server
 
 POLICY = Path(slatewise.__file__).parent / "demo" / "policies" / "paced.yaml"
 ROWS, SLOTS, SEED, BODIES = 300, 20, 11, 100
-BLOCKS, SECONDS = 3, 1.0
+BLOCKS, SECONDS = 5, 2.0
 FACTOR = 0.02
 
 

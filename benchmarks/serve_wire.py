@@ -61,7 +61,7 @@ def bodies() -> dict[str, tuple[str, bytes]]:
 
 
 def server() -> None:
-    """Serve `/echo` (bare ASGI), `/wire` (all but composing) and `/cpu` until killed; prints the port."""
+    """Serve `/echo` (bare ASGI), `/v1/compose` (all but composing) and `/cpu` until killed; prints the port."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.responses import Response
@@ -72,6 +72,7 @@ def server() -> None:
     from slatewise.serve.http.replies import Served, reply_of
     from slatewise.serve.http.routes import BodyRoute, Taken
     from slatewise.serve.limits import Limits
+    from slatewise.serve.timing.gate import Gated
     from slatewise.serve.wire import Wire
 
     feed = Feed.load(POLICY)
@@ -96,7 +97,8 @@ def server() -> None:
         return Response(str(process_time()))
 
     taken = Taken((JSON, ARROW), 1_048_576)
-    inner = Starlette(routes=[Route("/wire", BodyRoute(service, taken, answer), methods=["POST"]), Route("/cpu", cpu)])
+    route = Route("/v1/compose", BodyRoute(service, taken, answer), methods=["POST"])
+    inner = Gated(Starlette(routes=[route, Route("/cpu", cpu)]), service.gate, service.rollout)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await (echo if scope.get("path") == "/echo" else inner)(scope, receive, send)
@@ -134,7 +136,7 @@ async def _measured(port: int, passes: int, block: int) -> dict[tuple[str, str],
     found: dict[tuple[str, str], list[float]] = {}
     for turn in range(passes + 1):
         for name, (media, body) in bodies().items():
-            for route in ("/echo", "/wire"):
+            for route in ("/echo", "/v1/compose"):
                 head = (
                     f"POST {route} HTTP/1.1\r\nhost: x\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n\r\n"
                 )
@@ -155,9 +157,9 @@ def rows() -> list[Row]:
         Row(
             f"transport, codec and validation, {ROWS} candidates as {name}",
             f"<= {goal:.0f} µs CPU",
-            f"{cpu['/wire', name]:.0f} µs, body of {sizes[name] / 1000:.0f} kB",
+            f"{cpu['/v1/compose', name]:.0f} µs, body of {sizes[name] / 1000:.0f} kB",
             f"a bare ASGI echo of the body: {cpu['/echo', name]:.0f} µs",
-            cpu["/wire", name] <= goal,
+            cpu["/v1/compose", name] <= goal,
         )
         for name, goal in GOALS.items()
     ]
