@@ -26,7 +26,7 @@ from bodies import BODY, RAW, spoilt
 from report import Row, show
 
 POLICY = Path(__file__).parent.parent / "tests" / "golden" / "policy.yaml"
-COUNT, CONNECTIONS = 10_000, 8
+COUNT, CONNECTIONS = 100_000, 8
 ROUTES = ["/v1/compose"] * 6 + ["/v1/compose/batch", "/v1/explain", "/v1/explain?costs=true", "/v1/events", "/v1/x"]
 HEADERS = [
     {"accept": "text/html"},
