@@ -192,7 +192,7 @@ def test_a_bomb_is_measured_while_it_is_unpacked(monkeypatch):
     async def receive():
         return {"type": "http.request", "body": packed, "more_body": False}
 
-    headers = Said("application/json", "gzip", None, None, 0.0)
+    headers = Said("application/json", "gzip", None, None)
     with pytest.raises(HTTPException, match="body: must have at most 1000 bytes") as caught:
         asyncio.run(read_body(receive, headers, limit=1000))
     assert caught.value.status_code == 413
@@ -208,7 +208,7 @@ def test_a_body_that_cannot_be_unpacked_leaves_nothing_in_memory(encoding, pack)
 
     def refuse():
         with pytest.raises(RequestError):
-            asyncio.run(read_body(receive, Said(JSON, encoding, None, None, 0.0), limit=100_000))
+            asyncio.run(read_body(receive, Said(JSON, encoding, None, None), limit=100_000))
 
     refuse()
     tracemalloc.start()

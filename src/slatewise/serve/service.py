@@ -36,14 +36,12 @@ class Call(NamedTuple):
         media: Media type of the body.
         arrived: When it arrived, in seconds of the service's monotonic clock; rather too early than too late.
         budget_ms: Its time; None takes the policy's.
-        trace: Whether to explain the page, whatever the body says.
     """
 
     body: bytes
     media: str
     arrived: float
     budget_ms: float | None = None
-    trace: bool = False
 
 
 class Answer(NamedTuple):
@@ -134,7 +132,7 @@ class Service:
         )
         if remembered.control is not None:
             request = msgspec.structs.replace(request, control=remembered.control)
-        trace, name = call.trace or order.trace, request.id or page_name
+        trace, name = order.trace, request.id or page_name
         try:
             page = deployed.ladder.compose(request, under, trace=trace or self.journal.wants_trace(policy, name))
         except Exception:

@@ -12,7 +12,6 @@ References:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias, cast
@@ -21,11 +20,10 @@ import msgspec
 from msgspec import Meta
 
 from slatewise.core.columns import LARGEST
-from slatewise.core.document import spelled
 from slatewise.core.errors import RequestError, shown
-from slatewise.core.faults import find_fault
+from slatewise.serve import wire
+from slatewise.serve.wire import JSON
 
-JSON = "application/json"
 CLOUD_EVENT = "application/cloudevents+json"
 CLOUD_EVENTS = "application/cloudevents-batch+json"
 MOST = 1_000
@@ -198,13 +196,7 @@ def decoded(body: bytes, media: str = JSON) -> Sequence[Event]:
         Traceback (most recent call last):
         slatewise.core.errors.RequestError: events[0].amount: must be given for a spend
     """
-    try:
-        found = _DECODERS[media].decode(body)
-    except msgspec.ValidationError as error:
-        fault = find_fault(str(error), _plain(body), TYPES[media])
-        raise RequestError(spelled(fault.path) or "body", fault.rule, fault.got, fault.hint) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError("body", f"must be JSON ({error})") from None
+    found = wire.decoded(body, _DECODERS[media])
     if isinstance(found, EventBatch):
         events, where = found.events, "events[{}]."
     elif isinstance(found, CloudEvent):
@@ -227,11 +219,3 @@ def _check(event: Event, where: str) -> None:
 
 def _a(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
-
-
-def _plain(body: bytes) -> Any:
-    """Read a body that msgspec refused, numbers out of range included; None if nothing can."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None

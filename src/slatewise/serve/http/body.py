@@ -44,7 +44,7 @@ async def body_of(request: Request, limit: int) -> bytes:
     """Return the body of a request, whatever its media type; as `read_body`."""
     headers = dict(request.scope["headers"])
     media = headers.pop(b"content-type", b"")
-    return await read_body(request.receive, said(headers, media=(media.decode("latin-1"),), today=0.0), limit)
+    return await read_body(request.receive, said(headers, media=(media.decode("latin-1"),)), limit)
 
 
 class _Unpacks(Protocol):

@@ -20,9 +20,9 @@ from slatewise.serve.http.replies import ErrorReply, Health, Refusal
 from slatewise.serve.process.logs import CURRENT
 from slatewise.serve.process.meters import MEDIA, Meters
 from slatewise.serve.process.spans import TRAIL, Spans
+from slatewise.serve.wire import JSON
 
 Phase: TypeAlias = Literal["starting", "ready", "draining"]
-JSON = "application/json"
 RETRY = (b"retry-after", b"1")
 HANG_UP = (b"connection", b"close")
 

@@ -11,10 +11,12 @@ from starlette.exceptions import HTTPException
 
 from slatewise.core.errors import RequestError, shown
 from slatewise.serve.arrow import ARROW
+from slatewise.serve.timing import arrival
+from slatewise.serve.timing.arrival import LONGEST_S
 from slatewise.serve.wire import BUDGET, JSON, START
 
-LONGEST_MS = 60_000.0
-"""Largest budget, and largest age that is believed."""
+LONGEST_MS = LONGEST_S * 1e3
+"""Largest budget."""
 
 ENCODINGS = ("identity", "gzip", "zstd")
 
@@ -27,23 +29,20 @@ class Said(NamedTuple):
         encoding: How the body is compressed.
         length: Its length in bytes as sent; None if the headers do not say.
         budget_ms: Time for the request; None takes the policy's.
-        age_s: How old the request is already, in seconds, >= 0.
     """
 
     media: str
     encoding: str
     length: int | None
     budget_ms: float | None
-    age_s: float
 
 
-def said(headers: Mapping[bytes, bytes], *, media: tuple[str, ...] = (JSON, ARROW), today: float) -> Said:
-    """Read the headers of a request.
+def said(headers: Mapping[bytes, bytes], *, media: tuple[str, ...] = (JSON, ARROW)) -> Said:
+    """Read the headers of a request; how old it is, the gate has read.
 
     Args:
         headers: Names in lower case to values, as ASGI has them.
         media: Media types that are taken; the first one if none is named.
-        today: Seconds since 1970.
 
     Raises:
         HTTPException: 406 or 415: the reply cannot be what is accepted, or the body is of another type or encoding.
@@ -51,12 +50,13 @@ def said(headers: Mapping[bytes, bytes], *, media: tuple[str, ...] = (JSON, ARRO
     """
     _check_accept(headers.get(b"accept", b"*/*"))
     length = headers.get(b"content-length", b"")
+    if (start := headers.get(arrival.START)) is not None:
+        _number(START, start)
     return Said(
         _media(headers.get(b"content-type"), media),
         _encoding(headers.get(b"content-encoding")),
         int(length) if length.isdigit() else None,
-        _budget_ms(headers.get(BUDGET.lower().encode())),
-        _age_s(headers.get(START.lower().encode()), today),
+        _budget_ms(headers.get(arrival.BUDGET)),
     )
 
 
@@ -110,14 +110,6 @@ def _budget_ms(text: bytes | None) -> float | None:
     if not 0 < budget_ms <= LONGEST_MS:
         raise RequestError(BUDGET, f"must be > 0 and <= {LONGEST_MS:g}", text.decode("latin-1"))
     return budget_ms
-
-
-def _age_s(text: bytes | None, today: float) -> float:
-    """Return how old a request is; clocks that differ make absurd ages, and those are not believed."""
-    if text is None:
-        return 0.0
-    age_s = today - _number(START, text) / 1e3
-    return age_s if 0 <= age_s <= LONGEST_MS / 1e3 else 0.0
 
 
 def _number(header: str, text: bytes) -> float:

@@ -26,16 +26,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from slatewise.core.document import spelled
-from slatewise.core.errors import RequestError
-from slatewise.core.faults import find_fault
 from slatewise.serve.http.openapi import PACKED, Operation
 from slatewise.serve.rollout.desk import Desk
 from slatewise.serve.rollout.diff import Report
 from slatewise.serve.rollout.record import Pushed
 from slatewise.serve.rollout.registry import LONGEST
 from slatewise.serve.rollout.roster import Policies
-from slatewise.serve.wire import JSON
+from slatewise.serve.wire import JSON, decoded
 
 Authorised: TypeAlias = Callable[[Request, Literal["read", "policies"]], str]
 """Returns the name of whoever asks, or raises the refusal."""
@@ -220,15 +217,7 @@ _POLICY = {
 
 
 def _asked(body: bytes, kind: type[_T]) -> _T:
-    try:
-        plain = msgspec.json.decode(body or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError("body", f"must be JSON ({error})") from None
-    try:
-        return msgspec.convert(plain, kind)
-    except msgspec.ValidationError as error:
-        fault = find_fault(str(error), plain, kind)
-        raise RequestError(spelled(fault.path) or "body", fault.rule, fault.got, fault.hint) from None
+    return decoded(body or b"{}", msgspec.json.Decoder(kind))
 
 
 def _trial(asked: CanaryAsked | PromoteAsked) -> Literal["needed", "waived"]:

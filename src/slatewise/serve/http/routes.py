@@ -59,7 +59,7 @@ class BodyRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; refusals are raised, and answered by the application around."""
-        headers = said(dict(scope["headers"]), media=self._taken.media, today=self.service.today())
+        headers = said(dict(scope["headers"]), media=self._taken.media)
         body = await read_body(receive, headers, self._taken.limit)
         call = Call(body, headers.media, scope[ARRIVED], headers.budget_ms)
         response = await self._answer(call, scope)

@@ -17,10 +17,12 @@ from typing import Any, cast, final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from slatewise.serve import wire
+
 ARRIVED = "slatewise.arrived"
 """Key of a scope: when the request arrived, in seconds of the service's monotonic clock."""
 
-BUDGET, START = b"x-slatewise-budget-ms", b"x-slatewise-start"
+BUDGET, START = wire.BUDGET.lower().encode(), wire.START.lower().encode()
 """Headers: time for the request, and when a proxy had it; both in milliseconds."""
 
 LONGEST_S = 60.0
