@@ -2,6 +2,9 @@
 
 The types are made from the policy's own columns, so a body is refused by the first field that does not fit, and the
 service can describe exactly what it takes. All forms give the same request, and so the same page.
+
+Most JSON bodies are ordinary, and their candidates are scanned straight into columns (`core.scanned`); the types judge
+the rest of such a body, and the whole of any other one.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import astuple
 
+from slatewise.core import scanned
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import LARGEST, Column, KeyLists, Keys, Kind
 from slatewise.core.decoded import candidates_of
@@ -133,6 +137,7 @@ class Wire:
         self._decoder = msgspec.json.Decoder(self.body)
         self._rest_decoder = msgspec.json.Decoder(self.rest)
         self._fields = tuple(fields)
+        self._scanner = scanned.Scanner(self.kinds, self.lines, most=limits.candidates, longest=limits.text)
 
     def decode(self, body: bytes, media: str = JSON) -> Order:
         """Read a body.
@@ -148,8 +153,7 @@ class Wire:
             return self._from_stream(body)
         if media != JSON:
             raise RequestError("content-type", f"must be {JSON} or {ARROW}", shown(media))
-        asked = decoded(body, self._decoder)
-        return self._order(asked, self._candidates(asked.candidates))
+        return self._scanned(body) or self._decoded(body)
 
     def convert(self, plain: Mapping[str, Any]) -> Order:
         """Read a body that is plain data already.
@@ -163,12 +167,31 @@ class Wire:
             raise _refusal(str(error), plain, self.body) from None
         return self._order(asked, self._candidates(asked.candidates))
 
+    def _scanned(self, body: bytes) -> Order | None:
+        """Read a body whose candidates are ordinary; None if it has to be read value by value."""
+        found = self._scanner.read(body)
+        if found is None:
+            return None
+        candidates, rest = found
+        try:
+            return self._order(self._rest_decoder.decode(rest), candidates)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _decoded(self, body: bytes) -> Order:
+        asked = decoded(body, self._decoder)
+        return self._order(asked, self._candidates(asked.candidates))
+
     @cached_property
     def _streams(self) -> Streams:
         return Streams(self.kinds, self._limits, ignored=self._ignored)
 
     def warm(self) -> None:
-        """Load what streams are read with, if it is there; it takes longer than a request may."""
+        """Compile what bodies are scanned with, and load what streams are read with, if it is there.
+
+        Both take longer than a request may.
+        """
+        scanned.warm()
         with suppress(ModuleNotFoundError):
             _ = self._streams
 
