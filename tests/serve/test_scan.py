@@ -72,17 +72,22 @@ def bodies(draw):
     return bytes(body)
 
 
-def seen(wire_order):
+def stored(array):
+    """Return all there is to an array; kernels are compiled for what they are given, so its flags are of it."""
+    return array.tobytes(), array.dtype, array.flags.writeable, array.flags.c_contiguous
+
+
+def seen(order):
     """Return all there is to a request, bit by bit."""
-    request, trace = wire_order
-    columns = {
-        name: (column.codes.tolist(), column.names, [type(one) for one in column.names])
-        if isinstance(column, Keys)
-        else (column.dtype, column.tobytes())
-        for name, column in request.candidates.columns.items()
-    }
+    request, trace = order
     some = request.candidates
-    ids = some.item_id, [type(one) for one in some.item_id], some.items.tolist(), some.repeats, sorted(some.gaps)
+    columns = {
+        name: (stored(column.codes), column.names, list(map(type, column.names)))
+        if isinstance(column, Keys)
+        else stored(column)
+        for name, column in some.columns.items()
+    }
+    ids = some.item_id, list(map(type, some.item_id)), stored(some.items), some.repeats, some.gaps
     return ids, columns, request.id, request.slots, request.history, trace
 
 

@@ -75,7 +75,7 @@ class Scanner:
             texts = found.text.tobytes().decode().split("\n")
         except UnicodeDecodeError:
             return None
-        for matrix in (found.numbers, found.codes, found.flags, found.items):
+        for matrix in (found.numbers, found.codes, found.flags):
             matrix.setflags(write=False)
         distinct, wholes = found.distinct.tolist(), found.wholes.tolist()
         ids: list[Any] = texts[1 : n + 1]

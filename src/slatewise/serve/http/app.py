@@ -44,7 +44,7 @@ def application(feed: Feed, limits: Limits | None = None) -> Starlette:
     """Return the application that serves a feed; its kernels are compiled before it takes requests."""
     limits = limits or Limits()
     deployed = Deployed(feed.policy, limits)
-    deployed.ladder.warm()
+    deployed.warm()
     shared, journal, seal = Shared(), Journal(), Seal(token_bytes(32))
     service = Service(Rollout(deployed), shared=shared, journal=journal, meters=Meters(), seal=seal)
     intake = Intake(seal=seal, store=shared.store, counts=shared, notes=journal)

@@ -83,7 +83,6 @@ class _Page:
 
 def page_routes(service: Service, limits: Limits) -> list[Route]:
     """Return the routes that compose pages."""
-    service.rollout.active.wire.warm()
     both, explainer = (JSON, ARROW), Explainer(service)
     batches = msgspec.json.Decoder(_batch_type(limits))
 

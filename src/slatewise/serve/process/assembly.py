@@ -83,7 +83,7 @@ def put_together(policy: Policy, settings: Settings, meters: Meters) -> Parts:
         RequestError: A setting does not fit.
     """
     deployed = Deployed(policy, settings.limits)
-    deployed.ladder.warm()
+    deployed.warm()
     rollout = Rollout(deployed)
     worker, key = uuid4().hex, token_bytes(32) if settings.key is None else settings.key.encode()
     store = opened(settings.state or "memory:", clock=monotonic)

@@ -165,7 +165,7 @@ def compiled(body: bytes, media: str, table: StageTable, limits: Limits) -> Depl
     """
     policy = Policy.parse(_parsed(body, media), table)
     deployed = Deployed(policy, limits)
-    deployed.ladder.warm()
+    deployed.warm()
     _ = deployed.hash, deployed.document  # found once, and both take long where there are models
     return deployed
 

@@ -58,6 +58,11 @@ class Deployed:
         """What the policy says, as JSON that holds everything."""
         return msgspec.json.encode(self.policy.document())
 
+    def warm(self) -> None:
+        """Compile and load all that serving takes, which takes longer than a request may."""
+        self.ladder.warm()
+        self.wire.warm()
+
     def beside(self, columns: Iterable[str]) -> None:
         """Let requests bring these columns, too; those that are not the policy's are left out."""
         ignored = frozenset(columns) - self.policy.head.columns.keys()
