@@ -86,6 +86,7 @@ class Seal:
         """Take the key that all processes of a service share."""
         self.horizon_s = horizon_s
         self._key = blake2b(key, digest_size=32, person=b"slatewise key").digest()
+        self._marking = blake2b(digest_size=_MARK, key=self._key, person=b"slatewise page")
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Claim).decode
 
@@ -131,7 +132,9 @@ class Seal:
         return claim
 
     def _mark(self, said: bytes) -> bytes:
-        return blake2b(said, digest_size=_MARK, key=self._key, person=b"slatewise page").digest()
+        marking = self._marking.copy()
+        marking.update(said)
+        return marking.digest()
 
 
 def minute(time: float) -> int:
