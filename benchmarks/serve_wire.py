@@ -63,49 +63,52 @@ def bodies() -> dict[str, tuple[str, bytes]]:
 def server() -> None:
     """Serve `/echo` (bare ASGI), `/v1/compose` (all but composing) and `/cpu` until killed; prints the port."""
     import uvicorn
-    from starlette.applications import Starlette
-    from starlette.responses import Response
-    from starlette.routing import Route
 
-    from slatewise import Feed
-    from slatewise.serve.http.app import application
+    from slatewise import Policy
+    from slatewise.serve.http.front import Front
     from slatewise.serve.http.replies import Served, reply_of
-    from slatewise.serve.http.routes import BodyRoute, Taken
-    from slatewise.serve.limits import Limits
-    from slatewise.serve.timing.gate import Gated
-    from slatewise.serve.wire import Wire
+    from slatewise.serve.http.routes import COMPOSE, PageRoute, Reply, Taken, named
+    from slatewise.serve.process.assembly import put_together
+    from slatewise.serve.process.meters import Meters
+    from slatewise.serve.process.server import configured
+    from slatewise.serve.process.settings import Settings
+    from slatewise.stages import STAGES
 
-    feed = Feed.load(POLICY)
-    wire = Wire(feed.policy, Limits())
+    settings, meters = Settings(), Meters()
+    parts = put_together(Policy.load(POLICY, STAGES), settings, meters)
+    deployed = parts.rollout.active
     form, body = bodies()["rows"]
-    page = feed.compose(wire.decode(body, form).request)
-    service = next(one for one in application(feed).routes if isinstance(one.app, BodyRoute)).app.service
+    page = deployed.ladder.compose(deployed.wire.decode(body, form).request)
 
-    async def answer(call: Any, _: Any) -> Response:
-        wire.decode(call.body, call.media)
-        reply = reply_of(page, Served(page="x" * 40))
-        return Response(reply, headers={"X-Slatewise-Policy": page.policy}, media_type=JSON)
+    async def answer(call: Any, _: Any) -> Reply:
+        deployed.wire.decode(call.body, call.media)
+        return Reply(reply_of(page, Served(page="x" * 40)), named(page.policy, "full"))
 
     async def echo(scope: Any, receive: Any, send: Any) -> None:
         more = True
         while more:
             more = (await receive()).get("more_body", False)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"{}"})
+        await reply(send, b"{}")
 
-    async def cpu(_: Any) -> Response:
-        return Response(str(process_time()))
+    async def reply(send: Any, body: bytes) -> None:
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    taken = Taken((JSON, ARROW), 1_048_576)
-    route = Route("/v1/compose", BodyRoute(service, taken, answer), methods=["POST"])
-    inner = Gated(Starlette(routes=[route, Route("/cpu", cpu)]), service.gate, service.rollout)
+    front = Front(meters)
+    taken = Taken((JSON, ARROW), settings.limits.body_bytes)
+    pages = {COMPOSE: PageRoute(parts.pages[COMPOSE].service, taken, answer)}
+    front.open(parts.app, pages=pages, policy=lambda: deployed.hash, spans=None)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await (echo if scope.get("path") == "/echo" else inner)(scope, receive, send)
+        if scope["path"] == "/cpu":
+            await reply(send, str(process_time()).encode())
+        else:
+            await (echo if scope["path"] == "/echo" else front)(scope, receive, send)
 
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")).run([listener])
+    uvicorn.Server(configured(app, settings)).run([listener])
 
 
 def measured(passes: int = 9, block: int = 400) -> dict[tuple[str, str], float]:

@@ -17,6 +17,7 @@ from slatewise.serve.events.seal import Seal
 from slatewise.serve.http.app import assembled
 from slatewise.serve.http.body import body_of
 from slatewise.serve.http.policies import routes
+from slatewise.serve.http.routes import page_routes
 from slatewise.serve.limits import Limits
 from slatewise.serve.log.journal import Journal
 from slatewise.serve.process.meters import Meters
@@ -123,7 +124,7 @@ def known(request, scope):
 def serving(desk):
     """Give a client of a real server around a desk, whose record is looked at ten times a second."""
     service = Service(desk.rollout, shared=Shared(), journal=Journal(), meters=Meters(), seal=Seal(b"0" * 16))
-    app = assembled(service, Limits(), more=routes(desk, known, body_of))
+    app = assembled(service, Limits(), pages=page_routes(service, Limits()), more=routes(desk, known, body_of))
 
     @contextlib.asynccontextmanager
     async def looking(_):

@@ -28,6 +28,7 @@ from slatewise.serve.http.body import read_body
 from slatewise.serve.http.explain import Explainer
 from slatewise.serve.http.headers import Said
 from slatewise.serve.http.replies import BatchReply, ComposeReply
+from slatewise.serve.http.routes import page_routes
 from slatewise.serve.limits import Limits
 from slatewise.serve.log.journal import Journal
 from slatewise.serve.rollout.rollout import Deployed, Rollout
@@ -251,7 +252,7 @@ def test_requests_of_a_batch_share_one_budget(feed):
     service = Service(Rollout(Deployed(feed.policy, Limits())), **parts, clock=lambda: now[-1])
 
     async def asked():
-        transport = httpx.ASGITransport(assembled(service, Limits()))
+        transport = httpx.ASGITransport(assembled(service, Limits(), pages=page_routes(service, Limits())))
         async with httpx.AsyncClient(transport=transport, base_url="http://feed") as client:
             budget = {"X-Slatewise-Budget-Ms": "1000"}
             return await client.post("/v1/compose/batch", json={"requests": [BODY] * 3}, headers=budget)

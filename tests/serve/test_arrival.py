@@ -133,6 +133,6 @@ def test_turns_of_a_loop(events, arrived):
 
 def test_headers_say_a_budget_and_an_age_or_nothing():
     start = b"999000"
-    assert said([(b"host", b"x"), (b"x-slatewise-budget-ms", b"25"), (b"x-slatewise-start", start)], 1000.0) == (25, 1)
-    assert said([(b"x-slatewise-budget-ms", b"-1"), (b"x-slatewise-start", b"soon")], 1000.0) == (None, 0)
-    assert said([(b"x-slatewise-budget-ms", b"nan")], 1000.0) == (None, 0)
+    assert said({b"host": b"x", b"x-slatewise-budget-ms": b"25", b"x-slatewise-start": start}, 1000.0) == (25, 1)
+    assert said({b"x-slatewise-budget-ms": b"-1", b"x-slatewise-start": b"soon"}, 1000.0) == (None, 0)
+    assert said({b"x-slatewise-budget-ms": b"nan"}, 1000.0) == (None, 0)

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from slatewise.serve.http.app import application
+from slatewise.serve.http.routes import PageRoute
 from slatewise.serve.timing.gate import Gate, ShedError
 from slatewise.serve.timing.pilot import Rating
 
@@ -44,6 +45,10 @@ def app(feed):
     return application(feed)
 
 
+def service_of(app):
+    return next(route.app.service for route in app.routes if isinstance(route.app, PageRoute))
+
+
 @pytest.fixture(scope="module")
 def ask(app):
     """Ask the application without a server around it."""
@@ -66,7 +71,7 @@ def test_a_request_that_is_late_is_shed_before_its_body_is_read(ask):
 
 
 def test_a_request_with_less_time_than_the_cheapest_page_takes_is_too(ask, app):
-    pilot = app.user_middleware[0].kwargs["rollout"].active.pilot
+    pilot = service_of(app).rollout.active.pilot
     now = time.monotonic()
     pilot.learn(Rating(0, 1.0), took_s=0.002, rest_s=0.001, latency_s=0.003, now=now)
     brief, enough = ({"x-slatewise-budget-ms": budget} for budget in ("1", "20000"))
@@ -76,7 +81,7 @@ def test_a_request_with_less_time_than_the_cheapest_page_takes_is_too(ask, app):
 
 @pytest.mark.parametrize("start", [9e15, -5, 0])
 def test_a_start_that_no_clock_can_have_meant_is_not_believed(ask, app, start):
-    gate = app.user_middleware[0].kwargs["gate"]
+    gate = service_of(app).gate
     before = gate.unbelieved
     reply = ask("POST", "/v1/compose", content=b"not even JSON", headers={"x-slatewise-start": str(start)})
     assert reply.status_code == 400
@@ -90,7 +95,7 @@ def test_what_composes_no_page_is_not_behind_the_gate(ask):
 def test_a_request_that_fails_leaves_too(ask, app):
     for _ in range(3):
         assert ask("POST", "/v1/compose", content=b"{").status_code == 400
-    assert app.user_middleware[0].kwargs["gate"].inside == 0
+    assert service_of(app).gate.inside == 0
 
 
 def test_a_line_break_after_a_path_leads_around_no_gate(ask, app):

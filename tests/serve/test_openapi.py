@@ -53,7 +53,7 @@ def parts(feed):
 def client(feed, parts):
     """A client of the whole service, who may do everything."""
     front = Front(Meters())
-    front.open(parts.app, policy=lambda: feed.policy.hash, spans=None)
+    front.open(parts.app, pages=parts.pages, policy=lambda: feed.policy.hash, spans=None)
     with listening(front, {"authorization": f"Bearer {TOKEN}"}) as client:
         yield client
 

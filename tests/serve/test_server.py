@@ -100,7 +100,7 @@ async def first():
     os.kill(os.getpid(), signal.SIGTERM)
 
 policy = SimpleNamespace(hash="h")
-server.put_together = lambda *_: Parts(None, SimpleNamespace(active=policy), None, first, (), ())
+server.put_together = lambda *_: Parts(None, {}, SimpleNamespace(active=policy), None, first, (), ())
 server.serve(policy, Settings(drain_s=0.0, grace_s=0.2), socket.create_server(("127.0.0.1", 0)))
 """
 

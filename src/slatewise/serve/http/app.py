@@ -7,36 +7,31 @@ are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from secrets import token_bytes
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from slatewise import __version__
-from slatewise.core.errors import SlatewiseError
 from slatewise.feed import Feed
 from slatewise.serve.events.intake import Intake
 from slatewise.serve.events.seal import Seal
 from slatewise.serve.http import telling
 from slatewise.serve.http.body import body_of
 from slatewise.serve.http.openapi import Operation, openapi
-from slatewise.serve.http.refusals import refused
+from slatewise.serve.http.refusals import REFUSALS, refused
 from slatewise.serve.http.replies import Health
-from slatewise.serve.http.routes import page_routes
+from slatewise.serve.http.routes import PageRoute, page_routes
 from slatewise.serve.limits import Limits
 from slatewise.serve.log.journal import Journal
 from slatewise.serve.process.meters import Meters
 from slatewise.serve.rollout.rollout import Deployed, Rollout
 from slatewise.serve.service import Service
 from slatewise.serve.state.shared import Shared
-from slatewise.serve.state.store.contract import StoreError
-from slatewise.serve.timing.gate import Gated, ShedError
 from slatewise.serve.wire import JSON
 
 
@@ -55,19 +50,26 @@ def application(feed: Feed, limits: Limits | None = None) -> Starlette:
     return assembled(
         service,
         limits,
+        pages=page_routes(service, limits),
         more=telling.routes(intake, read=read, authorised=lambda _: None),
         described=telling.operations(),
     )
 
 
 def assembled(
-    service: Service, limits: Limits, *, more: Sequence[Route] = (), described: Sequence[Operation] = ()
+    service: Service,
+    limits: Limits,
+    *,
+    pages: Mapping[str, PageRoute],
+    more: Sequence[Route] = (),
+    described: Sequence[Operation] = (),
 ) -> Starlette:
-    """Return the application around a service; what composes is behind its gate.
+    """Return the application around a service.
 
     Args:
         service: The service.
         limits: Of its requests.
+        pages: Routes that compose pages, by path.
         more: Routes besides those that compose.
         described: What these take and return, for the description of the service.
     """
@@ -81,13 +83,10 @@ def assembled(
 
     return Starlette(
         routes=[
-            *page_routes(service, limits),
+            *(Route(path, route, methods=["POST"]) for path, route in pages.items()),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/openapi.json", describe, methods=["GET"]),
             *more,
         ],
-        middleware=[
-            Middleware(Gated, gate=service.gate, rollout=service.rollout, clock=service.clock, today=service.today)
-        ],
-        exception_handlers=dict.fromkeys((SlatewiseError, StoreError, HTTPException, ShedError, Exception), refused),
+        exception_handlers=dict.fromkeys((*REFUSALS, Exception), refused),
     )

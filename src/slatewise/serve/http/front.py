@@ -1,6 +1,7 @@
 """Front: what every request passes first, and what can be asked before the service is ready.
 
 `/healthz` says that the process lives, `/readyz` whether requests should be sent here, `/metrics` what was measured.
+Routes that compose pages are found here, too: they need no router, which would cost them more than their headers do.
 While a service starts, other requests are turned away with 503; while it drains they are answered, and the connection
 is closed after the reply, so that its client goes elsewhere.
 """
@@ -8,14 +9,16 @@ is closed after the reply, so that its client goes elsewhere.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Literal, TypeAlias, final
 
 import msgspec
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from slatewise import __version__
+from slatewise.serve.http.refusals import refused
 from slatewise.serve.http.replies import ErrorReply, Health, Refusal
 from slatewise.serve.process.logs import CURRENT
 from slatewise.serve.process.meters import MEDIA, Meters
@@ -44,13 +47,23 @@ class Front:
         self.in_flight = 0
         self._meters = meters
         self._app: ASGIApp | None = None
+        self._pages: Mapping[str, ASGIApp] = {}
         self._spans: Spans | None = None
         self._policy: Callable[[], str] = lambda: policy
         self._own = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
 
-    def open(self, app: ASGIApp, *, policy: Callable[[], str], spans: Spans | None) -> None:
-        """Serve from now on; `policy` says the hash of the one that serves."""
-        self._app, self._policy, self._spans = app, policy, spans
+    def open(
+        self, app: ASGIApp, *, pages: Mapping[str, ASGIApp], policy: Callable[[], str], spans: Spans | None
+    ) -> None:
+        """Serve from now on.
+
+        Args:
+            app: Answers requests.
+            pages: Answers those that are posted to a path; `app` would, too, but has to look for it.
+            policy: Says the hash of the policy that serves.
+            spans: Where spans go.
+        """
+        self._app, self._pages, self._policy, self._spans = app, pages, policy, spans
         self.phase = "ready"
 
     def drain(self) -> None:
@@ -69,7 +82,8 @@ class Front:
             self._meters.shed("starting")
             await self._reply(send, 503, _refusal(503, "service", "is starting"), RETRY)
         else:
-            await self._served(self._app, scope, receive, send)
+            page = self._pages.get(scope["path"]) if scope["method"] == "POST" else None
+            await self._served(page or self._app, scope, receive, send)
 
     async def _served(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         trail = self._spans and self._spans.begin(scope["method"], scope["path"], scope["headers"])
@@ -92,10 +106,10 @@ class Front:
         began = monotonic()
         try:
             await app(scope, receive, sending)
-        except Exception:
-            if not code:
-                raise
-            # The application has replied, and said why in its log.
+        except Exception as error:
+            if not code:  # else it was replied to, and the log says why
+                reply = await refused(Request(scope), error)
+                await reply(scope, receive, sending)
         finally:
             self.in_flight -= 1
             if trail:

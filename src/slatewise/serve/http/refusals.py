@@ -19,6 +19,9 @@ from slatewise.serve.state.store.contract import StoreError
 from slatewise.serve.timing.gate import ShedError
 from slatewise.serve.wire import JSON
 
+REFUSALS = (SlatewiseError, StoreError, ShedError, HTTPException)
+"""What is not a fault of ours."""
+
 log = logging.getLogger("slatewise.serve")
 
 

@@ -7,7 +7,7 @@ requests, and what must write down what it holds before the process ends.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_bytes
 from time import monotonic, time
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from slatewise.serve.http import policies, telling
 from slatewise.serve.http.app import assembled
 from slatewise.serve.http.body import body_of
 from slatewise.serve.http.openapi import operator_operations
+from slatewise.serve.http.routes import PageRoute, page_routes
 from slatewise.serve.log.journal import Journal
 from slatewise.serve.process import garbage
 from slatewise.serve.process.meters import Meters
@@ -60,6 +61,7 @@ class Parts(NamedTuple):
 
     Attributes:
         app: Answers requests.
+        pages: The part of it that composes pages, by path.
         rollout: Which policies it serves.
         spans: Where spans go; None if nowhere.
         first: What has to be done before the first request.
@@ -68,6 +70,7 @@ class Parts(NamedTuple):
     """
 
     app: ASGIApp
+    pages: Mapping[str, PageRoute]
     rollout: Rollout
     spans: Spans | None
     first: Callable[[], Awaitable[None]]
@@ -114,6 +117,7 @@ def put_together(policy: Policy, settings: Settings, meters: Meters) -> Parts:
         except StoreError as error:
             log.warning("serving %s, as the file has it: %s", rollout.active.hash, error)
 
+    pages = page_routes(service, settings.limits)
     routes = [*telling.routes(intake, read=read, authorised=may_tell), *policies.routes(desk, tokens.admit, body_of)]
     described = [*telling.operations(), *policies.operations(), *operator_operations()]
     spans = Spans(settings.telemetry) if settings.telemetry.endpoint is not None else None
@@ -128,7 +132,8 @@ def put_together(policy: Policy, settings: Settings, meters: Meters) -> Parts:
     _put_in(rollout, meters)
     _follow(meters, store=store, journal=journal, desk=desk)
     return Parts(
-        app=assembled(service, settings.limits, more=routes, described=described),
+        app=assembled(service, settings.limits, pages=pages, more=routes, described=described),
+        pages=pages,
         rollout=rollout,
         spans=spans,
         first=begin,

@@ -90,6 +90,23 @@ def serve(
             os._exit(0)  # what does not end in its time must not keep the process
 
 
+def configured(front: Front, settings: Settings) -> uvicorn.Config:
+    """Return how a front is served; errors are logged where everything is."""
+    return uvicorn.Config(
+        front,
+        http=stamping(Turns(), monotonic),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=BACKSTOP,
+        backlog=BACKLOG,
+        timeout_keep_alive=round(settings.keep_alive_s),
+        timeout_graceful_shutdown=max(round(settings.grace_s), 1),
+    )
+
+
 @final
 class _Uvicorn(uvicorn.Server):
     """uvicorn, which leaves signals to us, and is slow to close connections.
@@ -137,21 +154,7 @@ class _Life:
         self._hurried = asyncio.Event()  # not to wait for the load balancer
         self.threads: list[threading.Thread] = []
         self._aside = ThreadPoolExecutor(thread_name_prefix="aside")
-        self._server = _Uvicorn(
-            uvicorn.Config(
-                front,
-                http=stamping(Turns(), monotonic),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                limit_concurrency=BACKSTOP,
-                backlog=BACKLOG,
-                timeout_keep_alive=round(settings.keep_alive_s),
-                timeout_graceful_shutdown=max(round(settings.grace_s), 1),
-            )
-        )
+        self._server = _Uvicorn(configured(front, settings))
 
     async def run(self, build: Callable[[], Parts], accept: Accept, ready: Callable[[str], object]) -> None:
         loop = asyncio.get_running_loop()
@@ -182,7 +185,7 @@ class _Life:
         meters, front = self._meters, self._front
         meters.follow("slatewise_in_flight", lambda: front.in_flight)
         meters.follow("slatewise_ready_workers", lambda: front.phase == "ready")
-        front.open(parts.app, policy=lambda: parts.rollout.active.hash, spans=parts.spans)
+        front.open(parts.app, pages=parts.pages, policy=lambda: parts.rollout.active.hash, spans=parts.spans)
         ready(parts.rollout.active.hash)
         notify("READY=1", os.environ)
         await self._asked.wait()

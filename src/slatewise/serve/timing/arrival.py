@@ -12,7 +12,7 @@ before the kernel had it, only a proxy can know: `X-Slatewise-Start` says when i
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any, cast, final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -114,18 +114,17 @@ def stamping(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol
     return Stamping
 
 
-def said(headers: Iterable[tuple[bytes, bytes]], today: float) -> tuple[float | None, float]:
+def said(headers: Mapping[bytes, bytes], today: float) -> tuple[float | None, float]:
     """Return (the budget in milliseconds, the age in seconds) that headers say; None and 0 where they say nothing.
 
     What is no number is nothing here: it is refused where the whole request is read.
     """
     budget_ms, age_s = None, 0.0
-    for name, value in headers:
-        if name == BUDGET:
-            number = _number(value)
-            budget_ms = number if 0 < number <= LONGEST_S * 1e3 else None
-        elif name == START and (number := _number(value)) == number:
-            age_s = today - number / 1e3
+    if (budget := headers.get(BUDGET)) is not None:
+        number = _number(budget)
+        budget_ms = number if 0 < number <= LONGEST_S * 1e3 else None
+    if (start := headers.get(START)) is not None and (number := _number(start)) == number:
+        age_s = today - number / 1e3
     return budget_ms, age_s
 
 

@@ -12,22 +12,17 @@ the deadline. What is too old is shed, so whoever waits behind it does not wait 
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic, time
 from typing import final
 
 import msgspec
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message
 
 from slatewise.serve.http.replies import ErrorReply, Refusal
-from slatewise.serve.rollout.rollout import Rollout
-from slatewise.serve.timing.arrival import ARRIVED, LONGEST_S, said
+from slatewise.serve.timing.arrival import LONGEST_S
 from slatewise.serve.wire import JSON
 
 CROWD = 512
 """Requests inside at once; each may hold a body."""
-
-PATHS = ("/v1/compose", "/v1/compose/batch", "/v1/explain")
-"""Routes that compose pages; a line break after a path is none to whoever routes it."""
 
 
 class ShedError(Exception):
@@ -82,6 +77,13 @@ class Gate:
             raise self.turned_away(why)
         self.inside += 1
 
+    def believed(self, age_s: float) -> float:
+        """Return how old a request is that says so: 0 where no clock can have meant what it says."""
+        if 0 <= age_s <= LONGEST_S:
+            return age_s
+        self.unbelieved += 1
+        return 0.0
+
     def leave(self) -> None:
         """Take note that a request is done."""
         self.inside -= 1
@@ -92,47 +94,6 @@ class Gate:
         if self._noted is not None:
             self._noted(why)
         return ShedError(why)
-
-
-@final
-class Gated:
-    """The application behind the gate: routes that compose pages are behind it, all others beside."""
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        gate: Gate,
-        rollout: Rollout,
-        *,
-        clock: Callable[[], float] = monotonic,
-        today: Callable[[], float] = time,
-    ) -> None:
-        """Stand before an application; `clock` is monotonic, `today` is the time that people have, both in seconds."""
-        self._app, self._gate, self._rollout = app, gate, rollout
-        self._clock, self._today = clock, today
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or turn it away; what is let in knows when it arrived."""
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].removesuffix("\n").endswith(PATHS):
-            await self._app(scope, receive, send)
-            return
-        now, active = self._clock(), self._rollout.active
-        budget_ms, age_s = said(scope["headers"], self._today())
-        if not 0 <= age_s <= LONGEST_S:
-            self._gate.unbelieved += 1
-            age_s = 0.0
-        arrived = scope[ARRIVED] = min(scope.get(ARRIVED, now), now - age_s)
-        due = arrived + (budget_ms or active.policy.head.serve.budget_ms) / 1e3
-        try:
-            self._gate.enter(now=now, due=due, least_s=active.pilot.least_s(now))
-        except ShedError as error:
-            for message in REPLIES[error.why]:
-                await send(message)
-            return
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._gate.leave()
 
 
 def _reply(why: str) -> tuple[Message, Message]:
