@@ -8,7 +8,8 @@ import time
 import pytest
 import uvicorn
 
-from slatewise.serve.timing.arrival import ARRIVED, BEAT_S, SLACK_S, Turns, said, stamping
+from slatewise.serve.process.protocol import protocol
+from slatewise.serve.timing.arrival import ARRIVED, BEAT_S, SLACK_S, Turns, said
 
 PROMISED_S = BEAT_S + SLACK_S
 
@@ -18,7 +19,7 @@ class Blocked:
 
     def __init__(self):
         self.arrived, self.connections = [], []
-        http = stamping(Turns(), time.monotonic)
+        http = protocol(Turns(), time.monotonic)
         config = uvicorn.Config(
             self.app, "127.0.0.1", 0, http=http, interface="asgi3", lifespan="off", log_level="warning"
         )

@@ -38,8 +38,9 @@ from slatewise.serve.process.assembly import Parts, put_together
 from slatewise.serve.process.listener import BACKLOG, notify
 from slatewise.serve.process.logs import set_up
 from slatewise.serve.process.meters import Meters
+from slatewise.serve.process.protocol import protocol
 from slatewise.serve.process.settings import Settings
-from slatewise.serve.timing.arrival import Turns, stamping
+from slatewise.serve.timing.arrival import Turns
 
 SWITCH_S = 0.001
 """How long a thread beside the requests may compute before the event loop has its turn; Python's own is 5 ms."""
@@ -94,7 +95,7 @@ def configured(front: Front, settings: Settings) -> uvicorn.Config:
     """Return how a front is served; errors are logged where everything is."""
     return uvicorn.Config(
         front,
-        http=stamping(Turns(), monotonic),
+        http=protocol(Turns(), monotonic),
         ws="none",
         lifespan="off",
         log_config=None,

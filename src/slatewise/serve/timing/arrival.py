@@ -11,11 +11,8 @@ before the kernel had it, only a proxy can know: `X-Slatewise-Start` says when i
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping
-from typing import Any, cast, final
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from collections.abc import Mapping
+from typing import final
 
 from slatewise.serve import wire
 
@@ -75,43 +72,6 @@ class Turns:
 
     def _is_late(self, now: float) -> bool:
         return self._beat is not None and now - self._beat > BEAT_S + SLACK_S
-
-
-def stamping(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol, which also writes down when requests arrived; for `uvicorn.Config(http=...)`."""
-
-    class Stamping(HttpToolsProtocol):
-        """HTTP with arrivals."""
-
-        _beats: set[AbstractEventLoop] = set()
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            if self.loop not in self._beats:
-                self._beats.add(self.loop)
-                self._beat()
-
-        def data_received(self, data: bytes) -> None:
-            self._arrived = turns.data(clock())
-            super().data_received(data)
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            cast("dict[str, Any]", self.scope)[ARRIVED] = self._arrived
-
-        def on_response_complete(self) -> None:
-            turns.replied(clock())
-            super().on_response_complete()
-
-        def _beat(self) -> None:
-            if self.connections:
-                turns.beat(clock())
-                self.loop.call_later(BEAT_S, self._beat)
-            else:
-                turns.beat(None)
-                self._beats.discard(self.loop)
-
-    return Stamping
 
 
 def said(headers: Mapping[bytes, bytes], today: float) -> tuple[float | None, float]:
