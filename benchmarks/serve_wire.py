@@ -68,6 +68,7 @@ def server() -> None:
     from slatewise.serve.http.front import Front
     from slatewise.serve.http.replies import Served, reply_of
     from slatewise.serve.http.routes import COMPOSE, PageRoute, Reply, Taken, named
+    from slatewise.serve.process import garbage
     from slatewise.serve.process.assembly import put_together
     from slatewise.serve.process.meters import Meters
     from slatewise.serve.process.server import configured
@@ -106,6 +107,7 @@ def server() -> None:
         else:
             await (echo if scope["path"] == "/echo" else front)(scope, receive, send)
 
+    garbage.settle()
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
     uvicorn.Server(configured(app, settings)).run([listener])
