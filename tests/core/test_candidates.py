@@ -4,6 +4,8 @@ import numpy as np
 import polars
 import pyarrow
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slatewise import Candidates, Embedding, EmbeddingTable, RequestError
 from slatewise.core.columns import KeyLists, Keys, absent
@@ -345,13 +347,13 @@ def test_ties_go_to_the_smaller_item_and_line_in_any_order():
     assert names == [[("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")]] * 3
 
 
-@pytest.mark.parametrize("values", [3, 30, 300])
-def test_few_ties_are_decided_as_many_are(values):
-    rng = np.random.default_rng(values)
-    for nominations in (1, 2):
-        ids = rng.permutation(np.repeat([f"i{item}" for item in range(100)], nominations))
-        lines = [f"l{sum(ids[:row] == ids[row])}" for row in range(len(ids))]
-        items = Candidates.of(item_id=ids.tolist(), line=lines)
-        worth = rng.integers(0, values, len(ids)).astype(float)
-        wanted = sorted(range(len(ids)), key=lambda row: (-worth[row], ids[row], lines[row]))
-        assert items.descending(worth).tolist() == wanted
+@given(st.integers(0, 2**32), st.sampled_from([1, 3, 30, 300]), st.booleans(), st.booleans())
+def test_ties_are_decided_by_what_is_given_then_by_item_and_line(seed, values, whole, given_ties):
+    rng = np.random.default_rng(seed)
+    pairs = {(int(item), f"l{line}") for item, line in rng.integers(0, [60, rng.integers(1, 5)], (100, 2))}
+    pairs = [pair if whole else (f"i{pair[0]}", pair[1]) for pair in rng.permutation(np.array([*pairs], "O")).tolist()]
+    items = Candidates.of(item_id=[one for one, _ in pairs], line=[one for _, one in pairs])
+    worth, drawn = rng.integers(0, values, (2, len(pairs))).astype(float)
+    wanted = sorted(range(len(pairs)), key=lambda row: (-worth[row], drawn[row] * given_ties, *pairs[row]))
+    assert items.descending(worth, (lambda: drawn) if given_ties else None).tolist() == wanted
+    assert items.rank[sorted(range(len(pairs)), key=pairs.__getitem__)].tolist() == list(range(len(pairs)))

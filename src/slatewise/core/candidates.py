@@ -32,6 +32,8 @@ from slatewise.core.raw import columns_of, guess, store
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
+_NUMBER = np.dtype(np.float64)
+
 ONLY_LINE = "all"
 """The line of candidates that name none."""
 
@@ -138,12 +140,13 @@ class Candidates:
             RequestError: Names the first row that has none, and how many there are.
         """
         values = self.number(name)
-        wrong = np.flatnonzero(~np.isfinite(values))
-        if len(wrong):
-            row = int(wrong[0])
-            hint = f"{len(wrong)} rows have none, the first is {shown(self.item_id[row])}"
-            raise RequestError(f"candidates.{name}[{row}]", "must be finite", shown(float(values[row])), hint)
-        return values
+        is_finite = np.isfinite(values)
+        if is_finite.all():
+            return values
+        wrong = np.flatnonzero(~is_finite)
+        row = int(wrong[0])
+        hint = f"{len(wrong)} rows have none, the first is {shown(self.item_id[row])}"
+        raise RequestError(f"candidates.{name}[{row}]", "must be finite", shown(float(values[row])), hint)
 
     def flag(self, name: str) -> Flags:
         """Return a flag column, (n,) bool."""
@@ -167,41 +170,36 @@ class Candidates:
     def rank(self) -> Codes:
         """(n,) place of each row when sorted by (item_id, line): the same for any order of the rows."""
         if self._rank is None:
-            ids = self.item_id
-            order = sorted(range(len(ids)), key=ids.__getitem__)
-            if self.repeats:
-                order.sort(key=self._name)
             rank = np.empty(len(self), dtype=np.int32)
-            rank[order] = np.arange(len(self), dtype=np.int32)
+            rank[self._by_name(np.arange(len(self)))] = np.arange(len(self), dtype=np.int32)
             self._rank = rank  # only when it is whole: another thread may be looking
         return self._rank
 
     def descending(self, values: Numbers, ties: Callable[[], NDArray[Any]] | None = None) -> Codes:
         """Return all rows, largest value first; equals by `ties` if given, then the smaller (item_id, line) first."""
-        order = values.argsort()[::-1]
-        ranked = values[order]
-        tied = np.flatnonzero(ranked[1:] == ranked[:-1])
+        order = values.argsort()[::-1].astype(np.int32)
+        ranked = values.take(order)
+        same = ranked[1:] == ranked[:-1]
+        is_tied = np.zeros(len(order), np.bool_)
+        is_tied[1:] = same
+        is_tied[:-1] |= same
+        tied = is_tied.nonzero()[0]
         if not len(tied):
-            return order.astype(np.int32)
-        if ties is None and len(tied) < len(order) // 4:
-            return self._untied(order, tied.tolist())
-        return np.lexsort((self.rank, -values) if ties is None else (self.rank, ties(), -values)).astype(np.int32)
+            return order
+        rows = self._by_name(order.take(tied))
+        if ties is not None:
+            rows = rows.take(ties().take(rows).argsort(kind="stable"))
+        order[tied] = rows.take((-values.take(rows)).argsort(kind="stable"))
+        return order
 
-    def _untied(self, order: NDArray[np.integer], tied: list[int]) -> Codes:
-        """Return rows with those in order that are tied with the next: for few of them, without ranking all."""
-        rows = order.tolist()
-        name = self._name if self.repeats else self.item_id.__getitem__
-        for place, first in enumerate(tied):
-            if place and tied[place - 1] == first - 1:
-                continue  # in the run before
-            last = first
-            while last - first + place < len(tied) and tied[last - first + place] == last:
-                last += 1
-            rows[first : last + 1] = sorted(rows[first : last + 1], key=name)
-        return np.array(rows, dtype=np.int32)
-
-    def _name(self, row: int) -> tuple[Any, Any]:
-        return self.item_id[row], self.key("line").name(row)
+    def _by_name(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Return rows sorted by (item_id, line): by line first, then by id, which leaves equal ids as they are."""
+        if self.repeats:
+            codes, names = self.key("line")
+            place_of = {name: place for place, name in enumerate(sorted(names))}
+            places = np.array([place_of[name] for name in names])
+            rows = rows.take(places.take(codes.take(rows)).argsort(kind="stable"))
+        return np.array(sorted(rows.tolist(), key=self.item_id.__getitem__), dtype=np.int32)
 
     def with_columns(self, new: Mapping[str, Column]) -> Candidates:
         """Return candidates with columns added or replaced; the rows stay as they are.
@@ -210,7 +208,7 @@ class Candidates:
             RequestError: A column is not stored as columns are, or has another number of rows.
         """
         for name, column in new.items():
-            if type(column) is not np.ndarray or column.dtype != np.float64 or column.shape != self.items.shape:
+            if type(column) is not np.ndarray or column.dtype != _NUMBER or column.shape != self.items.shape:
                 _require_stored(name, column, len(self))
         grown = Candidates(self.item_id, {**self.columns, **new}, self.gaps | new.keys(), self.items, self.repeats)
         grown._rank = self._rank
