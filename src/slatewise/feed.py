@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,21 @@ from slatewise.core.problem import Solution
 from slatewise.core.request import Request
 from slatewise.core.rules import Rule
 from slatewise.core.slate import Slate
-from slatewise.core.stage import Annotator, Selector, Stage
+from slatewise.core.stage import Annotator, Selector
 from slatewise.core.state import State
 from slatewise.core.trace import Trace
 from slatewise.kernels import audit
 from slatewise.stages import STAGES
 from slatewise.status import measured
 from slatewise.why import Annotated, Chosen, explained
+
+
+class _Step(NamedTuple):
+    """A selector, the annotators that go before it, and the rules that bind it."""
+
+    annotators: tuple[Annotator, ...]
+    selector: Selector
+    book: Rulebook
 
 
 @dataclass(slots=True)
@@ -53,7 +61,7 @@ class _Run:
 
     candidates: Candidates
     rows: Codes
-    history: list[Annotated] = field(default_factory=list["Annotated"])
+    history: list[Annotated]
 
 
 @final
@@ -77,7 +85,7 @@ class Feed:
         ['a', 'c', 'b']
     """
 
-    __slots__ = ("_plan", "_reach", "_remembered", "_terminal", "_whole", "policy")
+    __slots__ = ("_plain_names", "_plan", "_reach", "_remembered", "_terminal", "_vector_names", "_whole", "policy")
 
     def __init__(self, policy: Policy, *, of: Policy | None = None) -> None:
         """Take a checked policy; one that is a rung `of` another signs pages, and remembers, as that one does."""
@@ -91,6 +99,8 @@ class Feed:
         self._reach = max([rule.reach for rule in rules] + [whole.selectors[-1].reach])
         remembered: dict[str, Kind] = {name: kinds.get(name, kind) for name, kind in uses}
         self._remembered = remembered
+        self._vector_names = tuple(name for name, kind in remembered.items() if kind.startswith("embedding"))
+        self._plain_names = tuple(name for name in remembered if name not in self._vector_names)
 
     @classmethod
     def load(cls, path: str | Path, *, stages: StageTable = STAGES) -> Feed:
@@ -135,7 +145,7 @@ class Feed:
         for place, rule in enumerate(chosen.constraints.book.rules):
             lost = 0.0
             if binds[place]:
-                plan = [(stage, book.without(rule.name)) for stage, book in self._plan]
+                plan = [step._replace(book=step.book.without(rule.name)) for step in self._plan]
                 lost = self._chosen(request, plan).solution.value - solution.value
             price = None if prices is None else float(prices[place])
             costs.append(RuleCost(rule.name, bool(binds[place]), lost, price, float(broken[place]) / UNIT))
@@ -179,9 +189,7 @@ class Feed:
         run, _ = self._prepared(self.policy.admit(request), self._plan)
         return run.candidates, run.rows
 
-    def _chosen(
-        self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False, within: Within = ALL
-    ) -> Chosen:
+    def _chosen(self, request: Request, plan: Sequence[_Step], trace: bool = False, within: Within = ALL) -> Chosen:
         """Run the stages on a request that was admitted."""
         run, constraints = self._prepared(request, plan, trace, within)
         run.candidates.finite(self._terminal.by)
@@ -189,31 +197,30 @@ class Feed:
         return Chosen(request, run.candidates, run.rows, run.history, self._terminal, constraints, solution)
 
     def _prepared(
-        self, request: Request, plan: Iterable[tuple[Stage, Rulebook]], trace: bool = False, within: Within = ALL
+        self, request: Request, plan: Sequence[_Step], trace: bool = False, within: Within = ALL
     ) -> tuple[_Run, Constraints]:
         """Run the stages before the last selector."""
         slots = request.slots or 0
         run, ceilings = _started(request, within), within.ceilings
         past = request.state.past(self._remembered) if request.state is not None and self._reach else None
         constraints = None
-        for stage, book in plan:
-            if isinstance(stage, Annotator):
+        for annotators, selector, book in plan:
+            for stage in annotators:
                 before = run.candidates
                 run.candidates = before.with_columns(stage.annotate(before, request))
                 if trace:
                     run.history.append(Annotated(stage, run.rows, before, run.candidates))
-            elif isinstance(stage, Selector):
-                if ceilings:
-                    _keep(run, allowed(run.candidates, ceilings, stage.by))
-                    ceilings = ()
-                if stage is self._terminal:
-                    constraints = Constraints(book, run.candidates, slots, past=past)
-                    break
-                keep = stage.keep(slots)
-                if keep is not None:
-                    bound = Constraints(book, run.candidates, slots, past=past)
-                    picked = stage.select(run.candidates, keep, constraints=bound, request=request)
-                    _narrow(run, picked.rows)
+            if ceilings:
+                _keep(run, allowed(run.candidates, ceilings, selector.by))
+                ceilings = ()
+            if selector is self._terminal:
+                constraints = Constraints(book, run.candidates, slots, past=past)
+                break
+            keep = selector.keep(slots)
+            if keep is not None:
+                bound = Constraints(book, run.candidates, slots, past=past)
+                picked = selector.select(run.candidates, keep, constraints=bound, request=request)
+                _narrow(run, picked.rows)
         assert constraints is not None  # a policy ends with a selector
         return run, constraints
 
@@ -251,41 +258,29 @@ class Feed:
     def _page(self, chosen: Chosen, trace: bool) -> Page:
         request, candidates, solution = chosen.request, chosen.candidates, chosen.solution
         picked = solution.rows
-        utility = candidates.number(self._terminal.by)[picked].tolist()
-        lines = candidates.key("line")
-        items = tuple(
-            PlacedItem(slot, candidates.item_id[row], lines.names[code], worth)
-            for slot, (row, code, worth) in enumerate(
-                zip(picked.tolist(), lines.codes[picked].tolist(), utility, strict=True), 1
-            )
-        )
+        codes, names = candidates.key("line")
+        items = [candidates.item_id[row] for row in picked.tolist()]
+        lines = [names[code] for code in codes.take(picked).tolist()]
+        utility = candidates.number(self._terminal.by).take(picked).tolist()
         return Page(
             request_id=request.id,
-            slate=Slate(chosen.rows[picked]),
-            items=items,
+            slate=Slate(chosen.rows.take(picked)),
+            items=tuple(map(PlacedItem, range(1, len(items) + 1), items, lines, utility)),
             value=solution.value,
             status=measured(candidates, chosen.constraints, solution, request.slots or 0),
             policy=self._whole.hash,
-            state=self._after(request.state or State(), candidates, solution),
+            state=self._after(request.state or State(), items, candidates, solution),
             trace=Trace(self._whole.hash, explained(chosen)) if trace else None,
         )
 
-    def _after(self, state: State, candidates: Candidates, solution: Solution) -> State:
-        """Return what the session has seen after a page."""
-        picked = solution.rows
-        items = [candidates.item_id[row] for row in picked.tolist()]
+    def _after(self, state: State, items: list[Any], candidates: Candidates, solution: Solution) -> State:
+        """Return what the session has seen after a page of these items."""
         if not self._reach:
             return state.after(items, memory=solution.memory)
-        last = picked[max(len(picked) - self._reach, 0) :]
-        columns = {
-            name: _plain(candidates, name, last.tolist())
-            for name, kind in self._remembered.items()
-            if not kind.startswith("embedding")
-        }
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        vectors = {
-            name: _vectors(candidates.embedding(name), last) for name in self._remembered.keys() - columns.keys()
-        }
+        last = solution.rows[-self._reach :]
+        columns = [_plain(candidates, name, last) for name in self._plain_names]
+        rows = [dict(zip(self._plain_names, row, strict=True)) for row in zip(*columns, strict=True)]
+        vectors = {name: _vectors(candidates.embedding(name), last) for name in self._vector_names}
         return state.after(items, rows, reach=self._reach, vectors=vectors, memory=solution.memory)
 
 
@@ -297,25 +292,30 @@ def _vectors(column: Embedding, rows: Codes) -> NDArray[np.float32]:
     return vectors
 
 
-def _plain(candidates: Candidates, name: str, rows: list[int]) -> list[Any]:
+def _plain(candidates: Candidates, name: str, rows: Codes) -> list[Any]:
     """Return a column of some rows as plain values, None where one is missing."""
     match candidates.columns.get(name):
-        case Keys() as keys:
-            return [keys.name(row) for row in rows]
+        case Keys(codes, names):
+            return [None if code < 0 else names[code] for code in codes[rows].tolist()]
         case KeyLists() as lists:
-            return [lists.row(row) for row in rows]
+            return [lists.row(row) for row in rows.tolist()]
         case np.ndarray() as values:
-            return [None if value != value else value for value in (values[row].item() for row in rows)]
+            return [None if value != value else value for value in values[rows].tolist()]
         case _:
-            return [candidates.item_id[row] for row in rows]
+            return [candidates.item_id[row] for row in rows.tolist()]
 
 
-def _plan(policy: Policy) -> Iterator[tuple[Stage, Rulebook]]:
-    """Yield each stage with the rules that bind it: its own and those of earlier stages."""
+def _plan(policy: Policy) -> Iterator[_Step]:
+    """Yield the steps of a policy; rules bind every selector from the stage that declares them on."""
     rules: tuple[Rule, ...] = ()
+    annotators: tuple[Annotator, ...] = ()
     for stage in policy.stages:
         rules += stage.hard_rules
-        yield stage, Rulebook(rules)
+        if isinstance(stage, Annotator):
+            annotators += (stage,)
+        elif isinstance(stage, Selector):
+            yield _Step(annotators, stage, Rulebook(rules))
+            annotators = ()
 
 
 def _narrow(run: _Run, picked: Codes) -> None:
@@ -336,7 +336,7 @@ def _started(request: Request, within: Within) -> _Run:
     """Start a run with the rows that may be chosen; by default, those that the session was not shown before."""
     candidates = request.candidates
     rows = unseen(request) if within.rows is None else within.rows
-    return _Run(candidates if len(rows) == len(candidates) else candidates.take(rows), rows)
+    return _Run(candidates if len(rows) == len(candidates) else candidates.take(rows), rows, [])
 
 
 def _keep(run: _Run, rows: Codes | None) -> None:

@@ -49,7 +49,7 @@ def admitted(request: Request, head: Head, memories: Mapping[str, type[msgspec.S
         RequestError: Names the field, the rule and the value.
     """
     slots = head.slots if request.slots is None else request.slots
-    if isinstance(cast("object", slots), bool) or not isinstance(cast("object", slots), int | np.integer):
+    if isinstance(cast("object", slots), bool) or not isinstance(cast("object", slots), (int, np.integer)):
         raise RequestError("slots", "must be a whole number", shown(slots))
     if not 1 <= slots <= LONGEST_PAGE:
         raise RequestError("slots", "must be >= 1" if slots < 1 else f"must be <= {LONGEST_PAGE}", shown(slots))
