@@ -95,11 +95,15 @@ class Calibrate(Annotator, frozen=True, kw_only=True, dict=True):
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return the value of each row."""
-        lines, table = candidates.key("line"), self._table
+        lines = candidates.key("line")
         segment = segment_of(request, self.segments)
-        shift = table.shifts({} if segment is None else segment.offsets)
-        return {"value": table.values(candidates.number("score"), lines.codes, lines.names, shift)}
+        shift = self._unmoved if segment is None else self._table.shifts(segment.offsets)
+        return {"value": self._table.values(candidates.number("score"), lines.codes, lines.names, shift)}
 
     @cached_property
     def _table(self) -> Table:
         return Table.of(self.lines)
+
+    @cached_property
+    def _unmoved(self) -> Numbers:
+        return self._table.shifts({})

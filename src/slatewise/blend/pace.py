@@ -225,12 +225,12 @@ class Pace(Controller, frozen=True, kw_only=True):
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return price and rate of each row's line, and the row's utility less the price."""
-        memory: Memory = self.recall(request).of(self.init())
-        price_of = dict(zip(self.lines, memory.price, strict=True))
-        rate_of = dict(zip(self.lines, self._rates(memory), strict=True))
-        lines = candidates.key("line")
-        price = np.array([price_of.get(name, 0.0) for name in lines.names])[lines.codes]
-        rate = np.array([rate_of.get(name, 1.0) for name in lines.names])[lines.codes]
+        memory: Memory = self.recall(request)
+        memory = memory if memory.lines == tuple(self.lines) else memory.of(self.init())
+        of_line = dict(zip(self.lines, zip(memory.price, self._rates(memory), strict=True), strict=True))
+        codes, names = candidates.key("line")
+        by_line = np.array([of_line.get(name, (0.0, 1.0)) for name in names]).reshape(-1, 2)
+        price, rate = by_line.T.take(codes, axis=1)
         return {"price": price, "rate": rate, "utility": candidates.number("utility") - price}
 
     def advance(self, memory: Memory, ledgers: Sequence[Ledger]) -> Memory:

@@ -154,9 +154,9 @@ class Weight(Annotator, frozen=True, kw_only=True):
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return the weight of each row's line, and the row's utility."""
-        lines = candidates.key("line")
-        by_line = np.array([self._weight(name, request) for name in lines.names]).reshape(-1)
-        weight = by_line[lines.codes]
+        codes, names = candidates.key("line")
+        weights = self._weights(request)
+        weight = np.array([self._weight(name, request, weights) for name in names]).take(codes)
         return {"weight": weight, "utility": weight * candidates.number("value")}
 
     def parts(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
@@ -169,12 +169,7 @@ class Weight(Annotator, frozen=True, kw_only=True):
 
     def preference(self, line: str, request: Request) -> float:
         """Return a line's weight for a request, but for the experiment."""
-        segment = segment_of(request, self.segments)
-        weight = self.lines.get(line, 1.0) if segment is None else segment.lines.get(line, self.lines.get(line, 1.0))
-        learned = self.learned.get(line)
-        if learned is None:
-            return weight
-        return weight * exp(min(max(learned.logarithm(request), -self.limit), self.limit))
+        return self._preference(line, request, self._weights(request))
 
     def chances(self, lines: Sequence[str], request: Request) -> Sequence[Chance]:
         """Return the signs of the experiment.
@@ -188,8 +183,19 @@ class Weight(Annotator, frozen=True, kw_only=True):
             return ()
         return [Chance(line, sign(explore.salt, request.user, line), 0.5) for line in lines if line != self.anchor]
 
-    def _weight(self, line: str, request: Request) -> float:
-        weight = self.preference(line, request)
+    def _weights(self, request: Request) -> Weights:
+        """Return the table for a request."""
+        segment = segment_of(request, self.segments)
+        return self.lines if segment is None else {**self.lines, **segment.lines}
+
+    def _preference(self, line: str, request: Request, weights: Weights) -> float:
+        weight, learned = weights.get(line, 1.0), self.learned.get(line)
+        if learned is None:
+            return weight
+        return weight * exp(min(max(learned.logarithm(request), -self.limit), self.limit))
+
+    def _weight(self, line: str, request: Request, weights: Weights) -> float:
+        weight = self._preference(line, request, weights)
         if self.explore is None or line == self.anchor or not request.user:
             return weight
         return weight * exp(self.explore.step * sign(self.explore.salt, request.user, line))

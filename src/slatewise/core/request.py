@@ -77,4 +77,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def segment_of(request: Request, segments: Iterable[_Segment]) -> _Segment | None:
     """Return the first segment that the request belongs to, None if there is none."""
-    return next((segment for segment in segments if request.matches(segment.when)), None)
+    for segment in segments:
+        if request.matches(segment.when):
+            return segment
+    return None

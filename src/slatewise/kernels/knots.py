@@ -75,7 +75,7 @@ def worth_of(score, table, of, shift):
     else:
         level = table[of, LOW] * up - table[of, HIGH] * down + table[of, OFFSET]
     if table[of, EVENT] == PLAIN:
-        return table[of, WORTH] * (level * exp(shift))
+        return table[of, WORTH] * (level if shift == 0.0 else level * exp(shift))
     return table[of, WORTH] / (1.0 + exp(-(level + shift)))
 
 
