@@ -1,9 +1,8 @@
 """The conformance check of methods finds those that do not keep their promises."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from slatewise import Candidates, Rule, Solve
 from slatewise.core.constraints import Constraints

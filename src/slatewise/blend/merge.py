@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from math import fsum
 from typing import Annotated, ClassVar, Literal, final
 
@@ -236,7 +235,7 @@ class Merge(Selector, frozen=True, kw_only=True):
         )
         if len(rows) or not size:
             return Solution(rows, value, bound, least=True)
-        return replace(merged, bound=bound, least=True) if whole else merged
+        return msgspec.structs.replace(merged, bound=bound, least=True) if whole else merged
 
     def _index(self, candidates: Candidates) -> Numbers:
         """Return what each row competes with when it is the head, gaps apart."""

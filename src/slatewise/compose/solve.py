@@ -22,7 +22,7 @@ from slatewise.core.columns import Codes, Kind, Numbers
 from slatewise.core.constraints import Constraints, members
 from slatewise.core.exposure import Curve, exposure_of
 from slatewise.core.policy import Policy
-from slatewise.core.problem import PageProblem, Pairs, Solution
+from slatewise.core.problem import NO_PAIRS, PageProblem, Pairs, Solution
 from slatewise.core.request import Request
 from slatewise.core.rules import GIVEN, Match, Rule, Slot, kind_for
 from slatewise.core.stage import Selector
@@ -201,7 +201,7 @@ class Solve(Selector, frozen=True, kw_only=True):
 
     def _pairs(self, candidates: Candidates) -> Pairs:
         if not self.pairs:
-            return Pairs.none(len(candidates))
+            return NO_PAIRS
         reach = max(pair.within for pair in self.pairs)
         worth = np.zeros((len(self.pairs), reach))
         for place, pair in enumerate(self.pairs):

@@ -193,7 +193,7 @@ class Spread(Selector, frozen=True, kw_only=True, dict=True):
             found = spread.solve(problem)
         else:
             found = spread.solve_within(problem, self.give_up)
-        return replace(
+        return msgspec.structs.replace(
             found.solution,
             strength=None if self.give_up is None else found.strength,
             spent=found.spent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
@@ -9,10 +10,8 @@ from msgspec import Meta
 
 from slatewise.core.columns import Numbers
 
-Curve: TypeAlias = (
-    Literal["flat", "halving", "log", "reciprocal"]
-    | Annotated[list[Annotated[float, Meta(ge=0, le=1_000)]], Meta(min_length=1)]
-)
+Name: TypeAlias = Literal["flat", "halving", "log", "reciprocal"]
+Curve: TypeAlias = Name | Annotated[list[Annotated[float, Meta(ge=0, le=1_000)]], Meta(min_length=1)]
 """`flat`: 1 everywhere; `log`: 1 / log2(1 + slot); `reciprocal`: 1 / slot; `halving`: 1, 1/2, 1/4, ...; or numbers,
 the last for all that follow."""
 
@@ -28,6 +27,13 @@ def exposure_of(curve: Curve, slots: int) -> Numbers:
     >>> exposure_of("halving", 4).tolist()
     [1.0, 0.5, 0.25, 0.125]
     """
+    if isinstance(curve, str):
+        return _named(curve, slots).copy()
+    return np.asarray(curve, dtype=np.float64)[np.minimum(np.arange(slots), len(curve) - 1)]
+
+
+@lru_cache
+def _named(curve: Name, slots: int) -> Numbers:
     slot = np.arange(1, slots + 1)
     match curve:
         case "flat":
@@ -38,5 +44,3 @@ def exposure_of(curve: Curve, slots: int) -> Numbers:
             return 1 / slot
         case "halving":
             return np.exp2(1 - slot)
-        case _:
-            return np.asarray(curve, dtype=np.float64)[np.minimum(slot, len(curve)) - 1]

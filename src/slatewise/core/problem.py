@@ -12,10 +12,11 @@ possible. A method returns such a page as it finds, and what it can prove of it:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import fsum, isfinite
 from typing import final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,10 +45,8 @@ class Pairs:
     right: Codes
     worth: Numbers
 
-    @classmethod
-    def none(cls, n: int) -> Pairs:
-        """Return no pairs."""
-        return cls(np.empty((n, 0), np.int32), np.empty((n, 0), np.int32), np.empty((0, 0)))
+
+NO_PAIRS = Pairs(np.empty((0, 0), np.int32), np.empty((0, 0), np.int32), np.empty((0, 0)))
 
 
 @final
@@ -70,7 +69,7 @@ class PageProblem:
     order: Codes
     constraints: Constraints
     extra: Numbers | None = None
-    pairs: Pairs = field(default_factory=lambda: Pairs.none(0))
+    pairs: Pairs = NO_PAIRS
     deadline_ms: float = 10.0
 
     @property
@@ -92,12 +91,14 @@ class PageProblem:
     @property
     def falls(self) -> bool:
         """Whether rows are worth utility times exposure alone, which falls from slot to slot or stays."""
-        exposure = self.exposure
-        return self.extra is None and not len(self.pairs.worth) and not (exposure[1:] > exposure[:-1]).any()
+        if self.extra is not None or len(self.pairs.worth):
+            return False
+        exposure = self.exposure.tolist()
+        return exposure == sorted(exposure, reverse=True)
 
     def value(self, rows: Codes) -> float:
         """Return what a page is worth."""
-        parts = (self.utility[rows] * self.exposure[: len(rows)]).tolist()
+        parts = (self.utility.take(rows) * self.exposure[: len(rows)]).tolist()
         if self.extra is not None:
             parts += self.extra[rows, np.arange(len(rows))].tolist()
         for kind, worth in enumerate(self.pairs.worth):
@@ -109,8 +110,7 @@ class PageProblem:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Solution:
+class Solution(msgspec.Struct, frozen=True):
     """A page and what is proven of it.
 
     Attributes:
@@ -133,7 +133,7 @@ class Solution:
     strength: float | None = None
     spent: float | None = None
     exhausted: int | None = None
-    memory: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    memory: Mapping[str, bytes] = {}
 
     @property
     def gap(self) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from slatewise.core.constraints import UNIT, Arrays
-from slatewise.core.problem import Pairs, ranked, unlimited
+from slatewise.core.problem import NO_PAIRS, ranked, unlimited
 from slatewise.kernels import dual
 from slatewise.kernels.greedy import distinct, fill
 from slatewise.methods.opening import Opening, blank, filled, opened, places
@@ -108,7 +108,7 @@ def _page_within(start: Opening, tier: int, spare: Any, step: int) -> tuple[Any,
     if len(page) == len(start.page) and not (cost > spare).any():
         return page, False
     worth, enough, tolerance = np.zeros_like(start.worth), 0.0, 0.0
-    page, value, bound = start.seek(found, worth, Pairs.none(0), spare, (known, enough, tolerance), SEARCH)
+    page, value, bound = start.seek(found, worth, NO_PAIRS, spare, (known, enough, tolerance), SEARCH)
     return (page, False) if value >= 0.0 else (None, bool(bound <= known))
 
 
