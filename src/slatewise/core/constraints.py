@@ -136,7 +136,7 @@ class Constraints:
         self.past = past
         size = len(self.book.rules)
         seen = 0 if past is None else min(len(past), int(self.book.reach.max(initial=0)))
-        if past is not None:
+        if past is not None and seen < len(past):
             past = past.take(range(len(past) - seen, len(past)))
         rows = len(candidates) + seen
         windows, curve = self.book.cut(slots)
@@ -190,13 +190,14 @@ class Constraints:
             return
         if rule.weight is not None:
             units[:] = _weights(rule, past)
-        names = _names_of(rule, past)
+        column = rule.per or rule.distinct
+        keys = None if column is None else past.key(column)
         inside = members(rule.group, past) if rule.group else np.ones(len(past), dtype=np.bool_)
         codes = self._codes_by_name(place, rule, candidates)
         high = int(self.book.bounds[place, 1])
         room: dict[int, int] = {}
         for row in range(len(past) - 1, max(len(past) - rule.reach, 0) - 1, -1):
-            name = names[row]
+            name = True if keys is None else keys.name(row)
             if not inside[row] or name is None:
                 continue
             if rule.distinct is not None:
@@ -214,20 +215,12 @@ class Constraints:
 
     def _codes_by_name(self, place: int, rule: Rule, candidates: Candidates) -> dict[Any, int]:
         """Return the groups of a rule, or the values that it counts, by what people call them."""
-        if rule.per is None and rule.distinct is None:
+        column = rule.per or rule.distinct
+        if column is None:
             return {True: 0}  # the one group, also where no candidate is of it
-        names = _names_of(rule, candidates)
+        keys = candidates.key(column)
         codes, rows = np.unique(self.arrays.group[: len(candidates), place], return_index=True)
-        return {names[row]: code for code, row in zip(codes.tolist(), rows.tolist(), strict=True) if code >= 0}
-
-
-def _names_of(rule: Rule, candidates: Candidates) -> list[Any]:
-    """Return what people call the group of each row, None for no group."""
-    column = rule.per or rule.distinct
-    if column is None:
-        return [True] * len(candidates)
-    keys = candidates.key(column)
-    return [keys.name(row) for row in range(len(candidates))]
+        return {keys.name(row): code for code, row in zip(codes.tolist(), rows.tolist(), strict=True) if code >= 0}
 
 
 def _weights(rule: Rule, candidates: Candidates) -> NDArray[np.int64]:

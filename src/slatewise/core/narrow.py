@@ -60,8 +60,8 @@ def unseen(request: Request) -> Codes:
     rows = np.arange(len(request.candidates), dtype=np.int32)
     if request.state is None or not request.state.shown:
         return rows
-    shown = set(request.state.shown)
-    return rows[[item not in shown for item in request.candidates.item_id]]
+    was_shown = set(request.state.shown).__contains__
+    return rows[~np.fromiter(map(was_shown, request.candidates.item_id), np.bool_, len(rows))]
 
 
 def allowed(candidates: Candidates, ceilings: Sequence[Ceiling], by: str) -> Codes | None:
