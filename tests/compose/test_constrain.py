@@ -73,6 +73,14 @@ def test_the_page_before_counts_also_where_no_candidate_is_of_the_group():
     assert audit.broken(np.zeros(1, np.int32), constraints.arrays).tolist() == [0]
 
 
+def test_a_value_that_only_the_page_before_has_is_a_value_of_its_own():
+    """Also where some value that candidates could have has no candidate any more."""
+    rule = Rule(name="two differ", distinct="topic", every=2, at_least=2)
+    items = Candidates.of(item_id=["a", "b", "c"], topic=["x", "y", "z"]).take([0, 2])
+    past = Candidates.of(item_id=["p"], topic=["w"])
+    assert Constraints([rule], items, 1, past=past).arrays.group[:, 0].tolist() == [0, 2, 3]
+
+
 def test_a_page_that_adds_nothing_to_the_page_before_breaks_nothing():
     """Two authors just shown are more than one and a half, and not the fault of a page without authors."""
     items = Candidates.of(author=[None, None], kinds={"author": "key?"})

@@ -204,7 +204,7 @@ class Constraints:
                 if name not in codes or codes[name] not in room:
                     if (len(room) + 1) * UNIT > high:
                         continue
-                    room[codes.setdefault(name, len(codes))] = 0
+                    room[codes.setdefault(name, max(codes.values(), default=-1) + 1)] = 0
                 own[row] = codes[name]
             elif name in codes:
                 own[row] = codes[name]
