@@ -23,11 +23,14 @@ import numpy as np
 
 from slatewise.kernels.compiled import kernel, leaf
 from slatewise.kernels.greedy import fill
-from slatewise.kernels.rules import HIGH, LOW, SEEN, START, STOP, TIER, WIDTH
-from slatewise.kernels.sequence import GROUP, MOST_KINDS, REACH, RULE, SINGLE, best_sequence
+from slatewise.kernels.rules import HIGH, LOW, SEEN, START, STEP, STOP, TIER, WIDTH
+from slatewise.kernels.sequence import best_sequence
+from slatewise.kernels.sequence_kinds import MOST_KINDS, REACH, Watched
 from slatewise.kernels.windows import counted, show, taken_off
 
 MOST_WATCHED, MOST_TWINS, MOST_ROUNDS = 10, 8, 12
+RULE, GROUP = 0, 1
+"""Columns of what is watched: a rule, and one of its groups."""
 FEW = 4
 """Groups up to which a rule's counts are watched from the start."""
 
@@ -108,33 +111,34 @@ def interleave(windows, utility, exposure, items, page, spare, known, tolerance,
         limit: Most looks at states, or nearly so.
     """
     nothing = np.empty(0, np.int32)
-    group, units = windows.group, windows.units
     n, slots = len(utility), len(page)
     kind = _allowed(windows, n, slots, spare)
     kinds, looks, bound = 1, 0, np.inf
-    watch, watched = np.zeros((MOST_WATCHED, 3), np.int64), 0
+    watch, watched, size = np.zeros((MOST_WATCHED, 2), np.int64), _none_watched(windows, n), 0
     twin, twins = np.empty(MOST_TWINS, np.int64), 0
-    ones = np.ones(n, np.int64)
+    one_each = np.ones(n, np.int64)
     found = page
     for turn in range(MOST_ROUNDS):
         # `found` is the page known, or the best sequence, which breaks something.
-        before, alone = watched, twins
+        before, alone = size, twins
         show(windows, found)
-        watched = _watch_more(windows, slots, spare, turn == 0, watch, watched)
+        size = _watch_more(windows, slots, spare, turn == 0, watch, watched, size)
         taken_off(windows, slots)
         twins = _more_twins(items, found, twin, twins)
-        if turn > 0 and watched == before and twins == alone:
+        if turn > 0 and size == before and twins == alone:
             break
-        for at in range(before, watched):
-            kinds = _split(kind, kinds, group[:, watch[at, RULE]], watch[at, GROUP], units[:, watch[at, RULE]])
+        for at in range(before, size):
+            if watch[at, GROUP] >= 0:
+                _watch_count(windows, watch[at, RULE], watch[at, GROUP], slots, watched, at)
+            kinds = _split(kind, kinds, watched.adds[at])
         for at in range(alone, twins):
-            kinds = _split(kind, kinds, items, twin[at], ones)
+            kinds = _split(kind, kinds, np.where(items == twin[at], one_each, 0))
         if kinds > MOST_KINDS:
             break
+        now = Watched(watched.adds[:size], watched.ground[:size], watched.term[:size], watched.single[:size])
         found, most, tried = best_sequence(
-            windows, utility, exposure, items, twin[:twins], kind, kinds, watch[:watched], known + tolerance,
-            limit - looks,
-        )  # fmt: skip
+            now, utility, exposure, items, twin[:twins], kind, kinds, known + tolerance, limit - looks
+        )
         looks += tried
         bound = min(bound, most)
         if bound <= known + tolerance:
@@ -167,23 +171,73 @@ def _allowed(windows, n, slots, spare):
     return kind
 
 
+@kernel
+def _none_watched(windows, n):
+    """Return room for counts to be watched."""
+    return Watched(
+        np.zeros((MOST_WATCHED, n), np.int64), np.zeros((MOST_WATCHED, len(windows.page)), np.int64),
+        np.zeros((MOST_WATCHED, 5), np.int64), np.zeros(MOST_WATCHED, np.bool_),
+    )  # fmt: skip
+
+
 @leaf
-def _watch_more(windows, slots, spare, at_bound, watch, watched):
+def _watch_more(windows, slots, spare, at_bound, watch, watched, size):
     """Add the counts that matter on the page that is shown to those watched; return how many these are then."""
     rule, past = windows.rule, len(windows.page) - slots
     for one in range(len(rule)):
         wide = windows.wide[one]
         groups = (windows.first[one + 1] - windows.first[one]) // max(wide, 1)
+        if rule[one, SEEN] >= 0 and not at_bound and size < len(watch) and _lacks_values(windows, one, slots, spare):
+            _watch_values(windows, one, past, watched, size)
+            watch[size, RULE], watch[size, GROUP] = one, -1
+            size += 1
         if (at_bound and groups > FEW) or not _can_watch(windows, one, slots, spare):
             continue
         for own in range(groups):
-            if watched == len(watch):
-                return watched
-            if not _is_watched(watch, watched, one, own) and _matters(windows, one, own, at_bound):
-                watch[watched, RULE], watch[watched, GROUP] = one, own
-                watch[watched, SINGLE] = wide == 1 and rule[one, START] <= past
-                watched += 1
-    return watched
+            if size == len(watch):
+                return size
+            if not _is_watched(watch, size, one, own) and _matters(windows, one, own, at_bound):
+                watch[size, RULE], watch[size, GROUP] = one, own
+                size += 1
+    return size
+
+
+@leaf
+def _watch_count(windows, one, own, slots, watched, at):
+    """Write what the count of a group is made of; only the past stands on the windows."""
+    rule, wide, past = windows.rule, windows.wide[one], len(windows.page) - slots
+    for row in range(watched.adds.shape[1]):
+        watched.adds[at, row] = windows.units[row, one] if windows.group[row, one] == own else 0
+    for window in range(wide):
+        watched.ground[at, window] = windows.count[windows.first[one] + own * wide + window]
+    watched.term[at, LOW], watched.term[at, HIGH] = rule[one, LOW], rule[one, HIGH]
+    watched.term[at, START], watched.term[at, STOP] = rule[one, START] - past, rule[one, STOP] - past
+    watched.term[at, WIDTH] = rule[one, WIDTH]
+    watched.single[at] = wide == 1 and rule[one, START] <= past
+
+
+@leaf
+def _lacks_values(windows, one, slots, spare):
+    """Tell whether a page that is shown has fewer distinct values than a rule must have in its only window."""
+    rule, past = windows.rule, len(windows.page) - slots
+    alone = windows.wide[one] == 1 and rule[one, START] <= past
+    return alone and spare[rule[one, TIER]] == 0 and windows.values[one, 0] * rule[one, STEP] < rule[one, LOW]
+
+
+@leaf
+def _watch_values(windows, one, past, watched, at):
+    """Write a floor that every page with enough distinct values keeps: so many rows of values not seen now."""
+    rule, first = windows.rule, windows.first[one]
+    for row in range(watched.adds.shape[1]):
+        own = windows.group[row, one]
+        watched.adds[at, row] = 1 if own >= 0 and windows.count[first + own] == 0 else 0
+    lacking = rule[one, LOW] - windows.values[one, 0] * rule[one, STEP]
+    watched.ground[at, 0] = 0
+    watched.term[at, LOW] = (lacking + rule[one, STEP] - 1) // rule[one, STEP]
+    watched.term[at, HIGH] = len(windows.page)
+    watched.term[at, START], watched.term[at, STOP] = rule[one, START] - past, rule[one, STOP] - past
+    watched.term[at, WIDTH] = rule[one, WIDTH]
+    watched.single[at] = True
 
 
 @leaf
@@ -200,8 +254,8 @@ def _can_watch(windows, one, slots, spare):
 
 
 @leaf
-def _is_watched(watch, watched, one, own):
-    for at in range(watched):
+def _is_watched(watch, size, one, own):
+    for at in range(size):
         if watch[at, RULE] == one and watch[at, GROUP] == own:
             return True
     return False
@@ -219,23 +273,22 @@ def _matters(windows, one, own, at_bound):
 
 
 @kernel
-def _split(kind, kinds, group, own, units):
-    """Tell rows of a group from others, by what they count; write the kinds and return how many there are."""
+def _split(kind, kinds, counts):
+    """Tell rows apart by what they count; write the kinds and return how many there are."""
     if kinds > MOST_KINDS:
         return kinds
-    old, counts = np.empty(MOST_KINDS, np.int64), np.empty(MOST_KINDS, np.int64)
+    old, told = np.empty(MOST_KINDS, np.int64), np.empty(MOST_KINDS, np.int64)
     size = 0
     for row in range(len(kind)):
         if kind[row] < 0:
             continue
-        here = units[row] if group[row] == own else 0
         at = 0
-        while at < size and (old[at] != kind[row] or counts[at] != here):
+        while at < size and (old[at] != kind[row] or told[at] != counts[row]):
             at += 1
         if at == size:
             if size == MOST_KINDS:
                 return MOST_KINDS + 1
-            old[at], counts[at] = kind[row], here
+            old[at], told[at] = kind[row], counts[row]
             size += 1
         kind[row] = at
     return size
