@@ -168,9 +168,10 @@ def _less(page: Chosen, boost: Numbers) -> Candidates:
 
 def _heads(entered: Numbers, free: Flags, row: int, codes: Codes, rank: Codes) -> dict[int, int]:
     """Return, by line, the row that it came with: the one in the slot, and the best of each other line."""
-    heads: dict[int, int] = {}
-    for one in sorted(np.flatnonzero(free).tolist(), key=lambda one: (-entered[one], rank[one])):
-        heads.setdefault(int(codes[one]), one)
+    rows = np.flatnonzero(free)
+    rows = rows[np.lexsort((rank[rows], -entered[rows]))]
+    lines, first = np.unique(codes[rows], return_index=True)
+    heads = dict(zip(lines.tolist(), rows[first].tolist(), strict=True))
     return dict(sorted({**heads, int(codes[row]): row}.items()))
 
 
