@@ -143,14 +143,26 @@ def scanned(body: NDArray[np.uint8], form: Form, most: int, longest: int, larges
 
 
 @inlined
-def _field(body, at, form, guess):
-    """Return the field whose name stands there, -1 for none; `guess` is the one that is tried first."""
+def _field(body, at, form, guess, seen):
+    """Return (the field whose name stands there, where its value begins); the field is -1 if it is none, or was seen.
+
+    Args:
+        body: The body.
+        at: Where the name begins.
+        form: What candidates look like.
+        guess: The field that is tried first.
+        seen: The fields that were there before, a bit each.
+    """
     for turn in range(-1, len(form.fields)):
         field = guess if turn < 0 else turn
         start = form.fields[field, START]
-        if same(body, at, form.words, start, form.fields[field, STOP] - start):
-            return field
-    return -1
+        size = form.fields[field, STOP] - start
+        if same(body, at, form.words, start, size):
+            at = spaced(body, at + size)
+            if body[at] != COLON or seen >> field & 1:
+                break
+            return field, spaced(body, at + 1)
+    return -1, at
 
 
 @leaf
@@ -166,14 +178,11 @@ def _rows(body, at, form, columns, most, longest, largest):
         seen, guess = np.int64(0), 0
         at = spaced(body, at + 1)
         while True:
-            field = _field(body, at, form, guess)
-            if field < 0 or seen >> field & 1:
+            field, at = _field(body, at, form, guess, seen)
+            if field < 0:
                 return 0, -1
             seen |= np.int64(1) << field
-            at = spaced(body, at + form.fields[field, STOP] - form.fields[field, START])
-            if body[at] != COLON:
-                return 0, -1
-            at = _value(body, spaced(body, at + 1), form, field, row, columns, longest, largest)
+            at = _value(body, at, form, field, row, columns, longest, largest)
             if at < 0:
                 return 0, -1
             at = spaced(body, at)
@@ -203,16 +212,10 @@ def _by_column(body, at, form, columns, most, longest, largest):
     seen, guess = np.int64(0), 0
     at = spaced(body, at + 1)
     while True:
-        field = _field(body, at, form, guess)
-        if field < 0 or seen >> field & 1:
+        field, at = _field(body, at, form, guess, seen)
+        if field < 0 or body[at] != LIST:
             return 0, -1
         seen |= np.int64(1) << field
-        at = spaced(body, at + form.fields[field, STOP] - form.fields[field, START])
-        if body[at] != COLON:
-            return 0, -1
-        at = spaced(body, at + 1)
-        if body[at] != LIST:
-            return 0, -1
         row = 0
         while True:
             if row >= most:
