@@ -130,7 +130,7 @@ def put_together(policy: Policy, settings: Settings, meters: Meters) -> Parts:
     if spans is not None:
         closers.append(Closer("spans", spans.close))
     _put_in(rollout, meters)
-    _follow(meters, store=store, journal=journal, desk=desk)
+    _follow(meters, store=store, service=service, desk=desk)
     return Parts(
         app=assembled(service, settings.limits, pages=pages, more=routes, described=described),
         pages=pages,
@@ -159,11 +159,15 @@ def _serving(rollout: Rollout) -> tuple[Deployed, ...]:
     return (standing.active,) if standing.canary is None else (standing.active, standing.canary)
 
 
-def _follow(meters: Meters, *, store: Breaker, journal: Journal, desk: Desk) -> None:
+def _follow(meters: Meters, *, store: Breaker, service: Service, desk: Desk) -> None:
     """Have meters show what parts count by themselves."""
     meters.follow("slatewise_breaker_open", lambda: store.state != "closed")
     meters.follow("slatewise_store_failures_total", lambda: store.failed - store.late, "error")
     meters.follow("slatewise_store_failures_total", lambda: store.late, "timeout")
+    shared, journal = service.shared, service.journal
+    meters.follow("slatewise_granted_alone_total", lambda: shared.alone)
+    meters.follow("slatewise_settlements_lost_total", lambda: shared.forgotten)
+    meters.follow("slatewise_unbelieved_total", lambda: service.gate.unbelieved)
     meters.follow("slatewise_log_waiting", lambda: journal.waiting)
     for why in ("queue", "bytes", "record", "closing"):
         meters.follow("slatewise_log_dropped_total", lambda why=why: journal.drops[why], why)
