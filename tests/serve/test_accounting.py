@@ -61,7 +61,11 @@ def test_every_page_counts_once_whatever_is_sampled_and_when():
     rng, books, offered, counted = np.random.default_rng(0), Books(most=8), 0, 0.0
     for _ in range(60):
         for _ in range(rng.integers(0, 40)):
-            books.offer(shown(f"page {offered}"))
+            newest = shown(f"page {offered}")
+            if books.offer(newest):  # only then is there work
+                assert books._queue[-1] is newest
+            else:
+                assert newest not in books._queue
             offered += 1
         for _ in range(rng.integers(0, 12)):
             if (page := books.next()) is not None:

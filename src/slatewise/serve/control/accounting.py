@@ -104,16 +104,17 @@ class Books:
         self._tallies: dict[str, _Tally] = {}
         self._lock = Lock()
 
-    def offer(self, shown: Shown) -> None:
-        """Take a page, or pass it over; in a crowd, the oldest page is passed over for it."""
+    def offer(self, shown: Shown) -> bool:
+        """Return whether a page is taken, and not passed over; in a crowd, the oldest page is passed over for it."""
         with self._lock:
             tally = self._tallies.setdefault(shown.policy, _Tally())
             if tally.share < 1 and crc32(shown.name.encode()) >= tally.share * 2.0**32:
                 tally.passed += 1
-                return
+                return False
             self._queue.append(shown)
             if len(self._queue) > self._most:
                 self._tallies[self._queue.popleft().policy].pass_over()
+            return True
 
     def next(self) -> Shown | None:
         """Return the newest page, whose ledger is due; None if there is none."""

@@ -107,8 +107,8 @@ class Loops:
         """Take note of a page that was served; it never waits."""
         policy = ladder.policy.hash
         if policy in self._serving:
-            self.books.offer(Shown(policy, ladder, request, under, name))
-            if self._accountant is not None:
+            is_taken = self.books.offer(Shown(policy, ladder, request, under, name))
+            if is_taken and self._accountant is not None:
                 self._accountant.call()
 
     def outcome(self, page: str, item: str | int, amount: float) -> None:
