@@ -1,78 +1,91 @@
-"""Protocol: uvicorn's HTTP, which also writes down when requests arrived, and sends each reply in one piece.
-
-uvicorn writes the head of a reply and its body one after the other: two calls of the system and two packets, for each
-of which a client wakes up. Here the head waits for the body, which comes at once wherever a page is made.
-"""
+"""Protocol: uvicorn's HTTP, with exchanges of our own, and with the time at which each request arrived."""
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, Transport
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from typing import Any, cast, final
+from typing import Any, ClassVar, cast
+from urllib.parse import unquote
 
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from slatewise.serve.process.exchange import Exchange
 from slatewise.serve.timing.arrival import ARRIVED, BEAT_S, Turns
-
-
-@final
-class Joined:
-    """Where one reply is written: what is written first goes out with what comes next."""
-
-    __slots__ = ("_first", "_transport")
-
-    def __init__(self, transport: Transport) -> None:
-        """Write to a transport."""
-        self._transport = transport
-        self._first: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        """Write the next piece."""
-        if self._first is None:
-            self._first = data
-        else:
-            self._transport.write(self._first + data)
-            self._first = b""
-
-    def close(self) -> None:
-        """Write what waits, and hang up."""
-        if self._first:
-            self._transport.write(self._first)
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        """Tell whether somebody hung up."""
-        return self._transport.is_closing()
 
 
 def protocol(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol]:
     """Return the protocol, for `uvicorn.Config(http=...)`; `turns` is told what `clock` says."""
 
     class Protocol(HttpToolsProtocol):
-        """HTTP with arrivals, and with replies in one piece."""
+        """One connection: its parser, its time-outs and its pipeline are uvicorn's, its exchanges are ours."""
 
-        _beats: set[AbstractEventLoop] = set()
+        _beats: ClassVar[set[AbstractEventLoop]] = set()
 
         def connection_made(self, transport: Any) -> None:
+            """Begin, and have the timer fire."""
             super().connection_made(transport)
             if self.loop not in self._beats:
                 self._beats.add(self.loop)
                 self._beat()
 
         def data_received(self, data: bytes) -> None:
+            """Read, and write down since when that may have waited."""
             self._arrived = turns.data(clock())
             super().data_received(data)
 
         def on_message_begin(self) -> None:
-            super().on_message_begin()
-            cast("dict[str, Any]", self.scope)[ARRIVED] = self._arrived
+            """Begin to read a request."""
+            self.url, self.headers, self.expect_100_continue = b"", [], False
 
         def on_headers_complete(self) -> None:
-            super().on_headers_complete()
-            if self.scope["method"] != "HEAD" and not self.expect_100_continue:
-                self.cycle.transport = cast("Transport", Joined(self.transport))
+            """Have the application answer, or wait for its turn on this connection."""
+            parser: Any = self.parser
+            url, version = httptools.parse_url(self.url), parser.get_http_version()
+            path = url.path.decode("ascii")
+            scope: dict[str, Any] = {
+                "type": "http",
+                "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+                "http_version": version,
+                "server": self.server,
+                "client": self.client,
+                "scheme": self.scheme,
+                "root_path": self.root_path,
+                "headers": self.headers,
+                "state": self.app_state.copy(),
+                "method": parser.get_method().decode("ascii"),
+                "path": self.root_path + (unquote(path) if "%" in path else path),
+                "raw_path": self.root_path.encode("ascii") + url.path,
+                "query_string": url.query or b"",
+                ARRIVED: self._arrived,
+            }
+            app, most, before = self.app, self.limit_concurrency, self.cycle
+            if most is not None and (len(self.connections) >= most or len(self.tasks) >= most):
+                app = service_unavailable
+                self.logger.warning("Exceeded concurrency limit.")
+            exchange = Exchange(self, scope, keep_alive=version != "1.0" and parser.should_keep_alive())
+            self.scope, self.cycle = cast("Any", scope), cast("Any", exchange)
+            if before is None or before.response_complete:
+                task = self.loop.create_task(exchange.run_asgi(cast("Any", app)))
+                task.add_done_callback(self.tasks.discard)
+                self.tasks.add(task)
+            else:
+                self.flow.pause_reading()
+                self.pipeline.appendleft(cast("Any", (exchange, app)))
+
+        def on_body(self, body: bytes) -> None:
+            """Take a piece of a body, and no more of it before the application does."""
+            exchange = cast("Exchange", self.cycle)
+            if not exchange.response_complete and exchange.take(body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+
+        def on_message_complete(self) -> None:
+            """Take note that a body has ended."""
+            cast("Exchange", self.cycle).end()
 
         def on_response_complete(self) -> None:
+            """Go on with the next request."""
             turns.replied(clock())
             super().on_response_complete()
 
