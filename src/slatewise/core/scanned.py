@@ -17,7 +17,8 @@ from slatewise.core.candidates import Candidates
 from slatewise.core.columns import LARGEST, Column, Keys, Kind
 from slatewise.kernels import scan
 from slatewise.kernels.octets import PADDING
-from slatewise.kernels.scan import FLAG, ID, KEY, LINE, NUMBER, Form
+from slatewise.kernels.scan import FLAG, KEY, NUMBER, Form
+from slatewise.kernels.scan_columns import ID, LINE
 
 KINDS: Mapping[Kind, int] = {"number": NUMBER, "number?": NUMBER, "key": KEY, "key?": KEY, "flag": FLAG}
 """Kinds of columns that are scanned."""
@@ -25,8 +26,8 @@ KINDS: Mapping[Kind, int] = {"number": NUMBER, "number?": NUMBER, "key": KEY, "k
 MOST_FIELDS = 62
 """Fields of a row that a mask of bits tells apart."""
 
-LEAST_BYTES = 2
-"""Bytes that a value takes at least, with what parts it from the next."""
+LEAST: Mapping[int, int] = {NUMBER: 2, KEY: 2, FLAG: 5}
+"""Bytes that a value of each kind takes at least, with what parts it from the next."""
 
 _PADDING = bytes(PADDING)
 
@@ -60,14 +61,12 @@ class Scanner:
         if self._is_able:
             self._form, self._places = _laid_out(fields, lines)
             self._names = tuple(lines)
-            self._least = LEAST_BYTES * sum(not kind.endswith("?") for kind in fields.values())
 
     def read(self, body: bytes) -> tuple[Candidates, bytes] | None:
         """Return (the candidates, the body without them), or None if somebody else has to read the body."""
         if not self._is_able:
             return None
-        most = min(self._most, len(body) // self._least)
-        found = scan.scanned(np.frombuffer(body + _PADDING, np.uint8), self._form, most, self._longest, LARGEST)
+        found = scan.scanned(np.frombuffer(body + _PADDING, np.uint8), self._form, self._most, self._longest, LARGEST)
         n = found.n
         if n == 0:
             return None
@@ -78,11 +77,9 @@ class Scanner:
         for matrix in (found.numbers, found.codes, found.flags):
             matrix.setflags(write=False)
         distinct, wholes = found.distinct.tolist(), found.wholes.tolist()
-        ids: list[Any] = texts[1 : n + 1]
-        if wholes[ID]:
-            ids = list(map(int, ids))
+        ids: list[Any] = found.ids.tolist() or texts[1 : n + 1]
         columns: dict[str, Column] = {"line": Keys(found.codes[LINE, :n], self._names)}
-        at, gaps = n + 1, list[str]()
+        at, gaps = 1 if wholes[ID] else n + 1, list[str]()
         for (name, kind, place), missing in zip(self._places, found.missing.tolist(), strict=True):
             if missing:
                 gaps.append(name)
@@ -122,4 +119,8 @@ def _laid_out(fields: Mapping[str, Kind], lines: Sequence[str]) -> tuple[Form, l
     for row, line in enumerate(lines):
         spans[row] = len(words), len(words) + len(line.encode())
         words += line.encode()
-    return Form(np.frombuffer(words + _PADDING, np.uint8), table, spans, np.array(sizes)), places
+    required = {name: LEAST[KINDS[kind]] for name, kind in fields.items() if not kind.endswith("?")}
+    values = sum(required.values())
+    names = sum(len(f'"{name}":') for name in required)
+    least = np.array([values + names, values])
+    return Form(np.frombuffer(words + _PADDING, np.uint8), table, spans, np.array(sizes), least), places

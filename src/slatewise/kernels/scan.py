@@ -19,7 +19,27 @@ from numpy.typing import NDArray
 from slatewise.kernels.compiled import inlined, kernel, leaf
 from slatewise.kernels.decimals import number
 from slatewise.kernels.member import cut, member, spaced
-from slatewise.kernels.octets import COLON, COMMA, LIST, LIST_END, OBJECT, OBJECT_END, PADDING, QUOTE, first, same, word
+from slatewise.kernels.octets import (
+    COLON,
+    COMMA,
+    LIST,
+    LIST_END,
+    OBJECT,
+    OBJECT_END,
+    PADDING,
+    first,
+    same,
+    word,
+)
+from slatewise.kernels.scan_columns import (
+    ID,
+    Columns,
+    count_wholes,
+    know_items,
+    know_lines,
+    write_ids,
+    write_texts,
+)
 from slatewise.kernels.tokens import no_tokens, token
 
 NUMBER, KEY, FLAG = 0, 1, 2
@@ -27,9 +47,6 @@ NUMBER, KEY, FLAG = 0, 1, 2
 
 START, STOP, KIND, PLACE, MAY_MISS = 0, 1, 2, 3, 4
 """Columns of `Form.fields`."""
-
-ID, LINE = 0, 1
-"""Places of item ids and lines among the keys."""
 
 _CANDIDATES = np.frombuffer(b'"candidates"' + bytes(PADDING), np.uint8)
 _N, _T = 110, 116
@@ -46,12 +63,14 @@ class Form(NamedTuple):
             kind, and whether its value may be missing.
         lines: (L, 2) int64, where a line starts and stops in `words`.
         sizes: (3,) int64, how many fields there are of each kind.
+        least: (2,) int64, bytes of a body that a candidate takes at least, as a row and in columns.
     """
 
     words: Any
     fields: Any
     lines: Any
     sizes: Any
+    least: Any
 
 
 class Scanned(NamedTuple):
@@ -65,12 +84,14 @@ class Scanned(NamedTuple):
         codes: (K, >= n) int32, of values in the order in which they came first, -1 where one is missing; under `LINE`,
             the place of the line.
         flags: (flags, >= n) bool.
+        ids: (n,) int64, ids that are whole numbers; none if they are text.
         items: (n,) int32, the last row of the same item.
         missing: (F,) int64, how many rows lack the field.
         distinct: (K,) int64, how many values a key has.
         wholes: (K,) int64, how many of them are whole numbers.
-        text: (bytes,) uint8, each after a line break: the id of each row, then the distinct values of each key but the
-            line; texts among values of which some are whole numbers begin with a quote.
+        text: (bytes,) uint8, each after a line break: the id of each row, unless they are whole numbers, then the
+            distinct values of each key but the line; texts among values of which some are whole numbers begin with a
+            quote.
     """
 
     n: int
@@ -79,25 +100,12 @@ class Scanned(NamedTuple):
     numbers: Any
     codes: Any
     flags: Any
+    ids: Any
     items: Any
     missing: Any
     distinct: Any
     wholes: Any
     text: Any
-
-
-class _Columns(NamedTuple):
-    """What is written while rows are read; as in `Scanned`.
-
-    Attributes:
-        tokens: Values of keys.
-    """
-
-    numbers: Any
-    codes: Any
-    flags: Any
-    missing: Any
-    tokens: Any
 
 
 @kernel
@@ -112,33 +120,40 @@ def scanned(body: NDArray[np.uint8], form: Form, most: int, longest: int, larges
         largest: Size of a number at most.
     """
     numbers, keys, flags = form.sizes
-    columns = _Columns(
+    start, value = member(body, _CANDIDATES)
+    by_row = value >= 0 and body[value] == LIST
+    by_column = value >= 0 and body[value] == OBJECT
+    most = min(most, len(body) // form.least[0 if by_row else 1]) if by_row or by_column else 0
+    columns = Columns(
         np.empty((numbers, most)), np.empty((keys, most), np.int32), np.empty((flags, most), np.bool_),
         np.zeros(len(form.fields), np.int64), no_tokens(keys, most),
     )  # fmt: skip
     distinct = columns.tokens.distinct
     items, wholes, text = np.empty(most, np.int32), np.zeros(keys, np.int64), np.empty(len(body), np.uint8)
-    n, written = 0, 0
-    start, value = member(body, _CANDIDATES)
-    stop = 0
-    if value >= 0:
-        if body[value] == LIST:
-            n, stop = _rows(body, value, form, columns, most, longest, largest)
-        elif body[value] == OBJECT:
-            n, stop = _by_column(body, value, form, columns, most, longest, largest)
+    n, stop, written = 0, 0, 0
+    if by_row:
+        n, stop = _rows(body, value, form, columns, most, longest, largest)
+    elif by_column:
+        n, stop = _by_column(body, value, form, columns, most, longest, largest)
     if n > 0:
         start, stop = cut(body, start, stop)
         repeated = distinct[ID] if distinct[ID] < n else 0
         last = np.full((repeated, 1 + len(form.lines)), -1, np.int32)
-        if stop < 0 or not (_lines(body, form, columns, n) and _items(columns, last, items, n)):
+        if stop < 0 or not (know_lines(body, form, columns, n) and know_items(columns, last, items, n)):
             n = 0
+    ids = np.empty(n, np.int64)
     if n > 0:
-        written = _texts(body, columns, n, wholes, text)
-        if written < 0:
-            n = 0
+        count_wholes(body, columns.tokens, wholes)
+        if wholes[ID] == 0:
+            ids = ids[:0]
+        elif wholes[ID] < distinct[ID]:
+            n = 0  # some ids are text, and some are not
+        else:
+            write_ids(body, columns, ids)
+        written = write_texts(body, columns, n, wholes, text)
     return Scanned(
-        n, start, stop, columns.numbers, columns.codes, columns.flags, items[:n], columns.missing, distinct,
-        wholes, text[: max(written, 0)],
+        n, start, stop, columns.numbers, columns.codes, columns.flags, ids, items[:n], columns.missing, distinct,
+        wholes, text[:written],
     )  # fmt: skip
 
 
@@ -274,67 +289,3 @@ def _value(body, at, form, field, row, columns, longest, largest):
     if body[at] == _T:
         return at + 4 if first(word(body, at), 4) == _TRUE else -1
     return at + 5 if first(word(body, at), 5) == _FALSE else -1
-
-
-@leaf
-def _lines(body, form, columns, n):
-    """Write the places of lines for their codes, and return whether all are known."""
-    spans = columns.tokens.spans
-    for code in range(columns.tokens.distinct[LINE]):
-        start, stop = spans[LINE, code, 0] + 1, spans[LINE, code, 1] - 1
-        if body[start - 1] != QUOTE:
-            return False
-        spans[LINE, code, 0] = -1
-        for line in range(len(form.lines)):
-            size = form.lines[line, 1] - form.lines[line, 0]
-            if size == stop - start and same(body, start, form.words, form.lines[line, 0], size):
-                spans[LINE, code, 0] = line
-                break
-        if spans[LINE, code, 0] < 0:
-            return False
-    for row in range(n):
-        columns.codes[LINE, row] = spans[LINE, columns.codes[LINE, row], 0]
-    return True
-
-
-@leaf
-def _items(columns, last, items, n):
-    """Write the item of each row, and return whether no line names one twice; `last` is -1, or empty if ids differ."""
-    codes = columns.codes
-    if not len(last):
-        for row in range(n):
-            items[row] = row
-        return True
-    for row in range(n):
-        code, line = codes[ID, row], codes[LINE, row]
-        if last[code, 1 + line] >= 0:
-            return False
-        last[code, 1 + line] = last[code, 0] = row
-    for row in range(n):
-        items[row] = last[codes[ID, row], 0]
-    return True
-
-
-@leaf
-def _texts(body, columns, n, wholes, text):
-    """Write ids and distinct values, and return how many bytes they are; -1 if some ids are text and some are not."""
-    spans, at = columns.tokens.spans, 0
-    for key in range(len(columns.tokens.distinct)):
-        for code in range(columns.tokens.distinct[key]):
-            wholes[key] += key != LINE and body[spans[key, code, 0]] != QUOTE
-    if 0 < wholes[ID] < columns.tokens.distinct[ID]:
-        return -1
-    for key in range(len(columns.tokens.distinct)):
-        if key == LINE:
-            continue
-        for place in range(n if key == ID else columns.tokens.distinct[key]):
-            code = columns.codes[ID, place] if key == ID else place
-            start, stop = spans[key, code, 0], spans[key, code, 1]
-            if body[start] == QUOTE:
-                start, stop = start + (wholes[key] == 0), stop - 1
-            text[at] = 10
-            at += 1
-            for one in range(start, stop):
-                text[at] = body[one]
-                at += 1
-    return at

@@ -31,6 +31,8 @@ from slatewise.ladder import Conditions, Ladder
 
 SHARE = 0.05
 """Part of a core that accounting takes, at most and on average."""
+HURRIED = 0.2
+"""Part of that share which is left while pages are composed below the first rung: who has no time keeps few books."""
 MOST = 64
 """Pages that wait, and ledgers of a policy in a window, at most; beyond, fewer pages are sampled."""
 LEAST_SHARE = 2.0**-16
@@ -207,7 +209,8 @@ class Accountant:
             began = self._clock()
             self._account(shown)
             taken = self._clock() - began
-            self._ended.wait(taken * (1.0 - self._share) / self._share)
+            share = self._share * (HURRIED if shown.under.rung else 1.0)
+            self._ended.wait(taken * (1.0 - share) / share)
 
     def _account(self, shown: Shown) -> None:
         try:
