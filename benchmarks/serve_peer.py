@@ -2,8 +2,8 @@
 
 Both take the same bodies (300 candidates of three lines) and answer with a page of 20 under the same four rules; ours
 also proves that no page under the rules is worth more, theirs spreads by one-hot vectors of clusters and repairs the
-page slot by slot. Servers take turns under the same closed loop of one client, and the CPU time of the server's process
-is read before and after each block.
+page slot by slot. Servers take turns under the same closed loop of four clients, and the CPU time of the server's
+process is read before and after each block.
 
 Run `python benchmarks/serve_peer.py`.
 """
@@ -171,7 +171,7 @@ def block(server: Server, sent: list[bytes], wanted: list[str]) -> tuple[float, 
     Whole pages are those of the full rung, which alone proves them.
     """
     before = server.cpu_s()
-    plan = Plan(url=server.url, bodies=sent, seconds=SECONDS, arrivals="closed", connections=1, wanted=wanted)
+    plan = Plan(url=server.url, bodies=sent, seconds=SECONDS, arrivals="closed", connections=4, wanted=wanted)
     came = offered(plan, core=1)
     assert (came.code == 200).all(), came.summary()
     whole = [rung == "full" for name in wanted for rung in came.headers[name]]
