@@ -34,12 +34,12 @@ SINGLE = 200
 def measured(candidates: Candidates, constraints: Constraints, solution: Solution, slots: int) -> Status:
     """Return the status of a page; what is proven of it is the method's word."""
     picked = solution.rows
-    amounts, gap = audit.broken(picked, constraints.arrays), solution.gap
+    amounts = audit.broken(picked, constraints.arrays)
     missing = slots - len(picked)
     relaxed = _relaxed(candidates, constraints, len(picked), amounts) if amounts.any() else ()
     held = _held(constraints, picked) if missing else ()
-    is_proven = solution.least and gap == 0.0
-    kind = "empty" if not len(picked) else "relaxed" if relaxed else "optimal" if is_proven else "feasible"
+    kind = "empty" if not len(picked) else "relaxed" if relaxed else "optimal" if solution.is_proven else "feasible"
+    gap = solution.gap
     bound, gap = (solution.bound, gap) if isfinite(gap) else (None, None)
     exhausted = None if solution.exhausted is None else solution.exhausted + 1
     return Status(

@@ -27,7 +27,7 @@ _ONES, _TOPS = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
 _FIRSTS, _SIXES, _THREES = _ONES * np.uint64(0xF0), _ONES * np.uint64(6), _ONES * np.uint64(0x33)
 _PAIRS, _FOURS, _HALF = np.uint64(0x00FF00FF00FF00FF), np.uint64(0x0000FFFF0000FFFF), np.uint64(0xFFFFFFFF)
 _DIGITS = _ONES * np.uint64(15)
-_SPACES, _QUOTES, _SLASHES = _ONES * np.uint64(32), _ONES * np.uint64(34), _ONES * np.uint64(92)
+_SPACES, _QUOTES, _SLASHES = _ONES * np.uint64(32), _ONES * np.uint64(QUOTE), _ONES * np.uint64(ESCAPE)
 
 
 def _load(typing_context, text, at):
