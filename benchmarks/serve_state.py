@@ -29,7 +29,7 @@ from load import Offered, Offering, Plan
 from report import Row, show
 from serving import PACED, paced_bodies, serving
 from slatewise.serve.state.store.breaker import Breaker
-from slatewise.serve.state.store.contract import Merge, StoreError, Want
+from slatewise.serve.state.store.contract import Merge, StoreError, Took, Want
 from slatewise.serve.state.store.opening import opened
 
 RATE, SECONDS, FAULT_S, REPAIR_S = 20.0, 12.0, 3.0, 7.0
@@ -131,7 +131,7 @@ def _cost(kind: str) -> Row:
             user = f"u{page % 50}"
             try:
                 await store.reserve(user, f"p{page}", wants, time=1e9 + page, hold_s=300.0)
-                await store.settle(user, f"p{page}", {"86400.0/a/7": 1}, time=1e9 + page)
+                await store.settle([Took(user=user, page=f"p{page}", used={"86400.0/a/7": 1}, time=1e9 + page)])
             except StoreError:
                 continue  # another process had the processor
             spent.append(time.process_time() - began)

@@ -9,7 +9,7 @@ import pytest
 from slatewise import Candidates, Feed, Policy, Request, RequestError, Solve
 from slatewise.core.control import Control
 from slatewise.serve.state.caps import takes
-from slatewise.serve.state.shared import Shared, Steered, Syncing
+from slatewise.serve.state.shared import AT_ONCE, Shared, Steered, Syncing
 from slatewise.serve.state.store.breaker import Breaker
 from slatewise.serve.state.store.contract import StoreError, UndoneError
 from slatewise.serve.state.store.memory import MemoryStore
@@ -172,17 +172,16 @@ def test_pages_that_the_store_was_not_told_of_wait_in_their_order_and_the_others
         failing, deployed, told = Failing(), policy(BRANDS), []
         shared = failing.shared()
 
-        async def settle(user, page, used, *, time):
-            if page in refused:
-                raise UndoneError(page)
-            told.append(page)
+        async def settle(pages):
+            told.extend(took.page for took in pages if took.page not in refused)
+            return [took.page not in refused for took in pages]
 
         failing.settle = settle
         for page in ("p1", "p2", "p3", "p4"):
             serve(shared, deployed, request(page), page)
         refused = ["p1", "p3"]
         await shared.sync()
-        assert sorted(told) == ["p2", "p4"]
+        assert told == ["p2", "p4"]
         refused.clear()
         await shared.sync()
         assert told[2:] == ["p1", "p3"]
@@ -190,23 +189,21 @@ def test_pages_that_the_store_was_not_told_of_wait_in_their_order_and_the_others
     asyncio.run(test())
 
 
-def test_what_pages_took_is_told_for_several_at_a_time():
+def test_what_pages_took_is_told_for_many_at_a_time():
     async def test():
-        failing, deployed, under_way, seen = Failing(), policy(BRANDS), set(), []
+        failing, deployed, calls = Failing(), policy(BRANDS), []
         shared = failing.shared()
 
-        async def settle(user, page, used, *, time):
-            under_way.add(page)
-            for _ in range(50):
-                await asyncio.sleep(0)
-            seen.append(len(under_way))
-            under_way.discard(page)
+        async def settle(pages):
+            calls.append([took.page for took in pages])
+            return [True] * len(pages)
 
         failing.settle = settle
-        for page in range(8):
+        for page in range(AT_ONCE + 9):
             serve(shared, deployed, request(str(page)), str(page))
         await shared.sync()
-        assert max(seen) == 8
+        names = [str(page) for page in range(AT_ONCE + 9)]
+        assert calls == [names[:AT_ONCE], names[AT_ONCE:]]
 
     asyncio.run(test())
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from slatewise import RequestError
-from slatewise.serve.state.store.contract import LATE_S, MOST_PAGES, REPEAT_S, WORKER_S, Merge, UndoneError, Want
+from slatewise.serve.state.store.contract import LATE_S, MOST_PAGES, REPEAT_S, WORKER_S, Merge, Took, UndoneError, Want
 from slatewise.serve.state.store.memory import MemoryStore
 from slatewise.serve.state.store.opening import opened
 from slatewise.serve.state.store.redis import RedisStore
@@ -63,6 +63,10 @@ def merge(worker, sequence, deltas, *, time=NOW, spans=None):
     return Merge(worker=worker, sequence=sequence, time=time, deltas=deltas, spans=spans or dict.fromkeys(deltas, 60.0))
 
 
+async def settle(store, user, page, used, **untold):
+    assert await store.settle([Took(user=user, page=page, used=used, time=NOW, **untold)]) == [True]
+
+
 def reserving(store, *, time=NOW, hold_s=300.0):
     async def reserve(page, *wants, at=time):
         return await store.reserve("u", page, wants, time=at, hold_s=hold_s)
@@ -86,7 +90,7 @@ def test_the_same_page_asked_again_is_granted_the_same(promise):
         reserve = reserving(store)
         assert await reserve("p1", want("a"), want("b")) == [1, 1]
         assert await reserve("p1", want("b"), want("a", 2)) == [1, 1]
-        await store.settle("u", "p1", {"a": 1}, time=NOW)
+        await settle(store, "u", "p1", {"a": 1})
         assert await reserve("p1", want("a"), want("b")) == [1, 0]
         assert await reserve("p2", want("a", 2), want("b", 2)) == [1, 2]
 
@@ -97,10 +101,30 @@ def test_what_a_page_did_not_use_is_given_back_at_once_and_its_first_word_stands
     async def test(store):
         reserve = reserving(store)
         assert await reserve("p1", want("a", 2)) == [2]
-        await store.settle("u", "p1", {"a": 1}, time=NOW)
-        await store.settle("u", "p1", {}, time=NOW)
-        await store.settle("u", "unknown", {"a": 1}, time=NOW)
+        await settle(store, "u", "p1", {"a": 1})
+        await settle(store, "u", "p1", {})
+        await settle(store, "u", "unknown", {"a": 1})
         assert await reserve("p2", want("a", 2)) == [1]
+
+    promise(test)
+
+
+def test_pages_are_settled_together_each_for_itself(promise):
+    async def test(store):
+        reserve = reserving(store)
+        assert [await reserve("p1", want("a", 2)), await reserve("p2", want("b", 2))] == [[2], [2]]
+        pages = [
+            Took(user="u", page="p1", used={"a": 1}, time=NOW),
+            Took(user="v", page="p1", used={"a": 2}, time=NOW, untold=[want("a", 2)], hold_s=300.0),
+            Took(user="nobody", page="p1", used={"a": 2}, time=NOW),
+            Took(user="u", page="p2", used={}, time=NOW),
+        ]
+        for _ in range(2):  # again, as after an answer that did not come
+            assert await store.settle(pages) == [True] * 4
+        assert await reserve("p3", want("a", 2), want("b", 2)) == [1, 2]
+        assert await store.reserve("v", "p2", [want("a")], time=NOW, hold_s=300.0) == [0]
+        assert await store.reserve("nobody", "p2", [want("a")], time=NOW, hold_s=300.0) == [1]
+        assert await store.settle([]) == []
 
     promise(test)
 
@@ -134,7 +158,7 @@ def test_a_late_impression_counts_once_and_one_without_a_page_does_not(promise):
     async def test(store):
         reserve = reserving(store)
         assert await reserve("p1", want("a", 2, at_most=2)) == [2]
-        await store.settle("u", "p1", {"a": 1}, time=NOW)
+        await settle(store, "u", "p1", {"a": 1})
         late = NOW + 300 + LATE_S - 1
         assert await store.confirm("u", "p1", "a", time=late)
         assert not await store.confirm("u", "p1", "a", time=late)
@@ -152,7 +176,7 @@ def test_an_impression_before_the_page_is_settled_is_not_lost(promise):
         reserve = reserving(store)
         assert await reserve("p1", want("a", 2)) == [2]
         assert await store.confirm("u", "p1", "a", time=NOW)
-        await store.settle("u", "p1", {}, time=NOW)
+        await settle(store, "u", "p1", {})
         assert not await store.confirm("u", "p1", "a", time=NOW)
         assert await reserve("p2", want("a", 2)) == [1]
 
@@ -164,7 +188,7 @@ def test_a_page_that_says_less_than_was_seen_of_it_gives_nothing_back(promise):
         reserve = reserving(store)
         assert await reserve("p1", want("a", 2)) == [2]
         assert [await store.confirm("u", "p1", "a", time=NOW) for _ in range(2)] == [True, True]
-        await store.settle("u", "p1", {"a": 1}, time=NOW)
+        await settle(store, "u", "p1", {"a": 1})
         assert await reserve("p2", want("a", 2)) == [0]
 
     promise(test)
@@ -323,7 +347,7 @@ def test_many_at_once_never_take_more_than_the_cap(promise):
             (granted,) = await store.reserve("u", page, [want("a", 3, at_most=20)], time=NOW, hold_s=300.0)
             await asyncio.sleep(0)
             used = granted // 2
-            await store.settle("u", page, {"a": used}, time=NOW)
+            await settle(store, "u", page, {"a": used})
             return used + sum([await store.confirm("u", page, "a", time=NOW) for _ in range(granted)]) - used
 
         taken = await asyncio.gather(*(one(f"p{page}") for page in range(15)))
@@ -335,7 +359,7 @@ def test_many_at_once_never_take_more_than_the_cap(promise):
 PROCESS = """
 import asyncio, sys, time
 from slatewise.serve.state.store.opening import opened
-from slatewise.serve.state.store.contract import StoreError, Want
+from slatewise.serve.state.store.contract import StoreError, Took, Want
 
 async def main(url, name):
     store, taken = opened(url, clock=time.monotonic), 0
@@ -345,7 +369,7 @@ async def main(url, name):
             (granted,) = await store.reserve("u", f"{name}-{page}", [want], time=1e9, hold_s=300.0)
         except StoreError:
             continue  # nothing is known of it: it may hold some, and shows none
-        await store.settle("u", f"{name}-{page}", {"a": 1}, time=1e9)
+        await store.settle([Took(user="u", page=f"{name}-{page}", used={"a": 1}, time=1e9)])
         taken += min(granted, 1)
     await store.close()
     print(taken)
@@ -364,6 +388,21 @@ def test_several_processes_together_never_take_more_than_the_cap(kind, request, 
     processes = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in "xyz"]
     taken = [int(process.communicate(timeout=120)[0]) for process in processes]
     assert 20 <= sum(taken) <= 25
+
+
+def test_a_page_that_redis_refuses_keeps_no_other_from_being_heard(shared_redis):
+    async def test():
+        async with closing(RedisStore(shared_redis.url, tenant="odd")) as store:
+            assert await reserving(store)("p", want("a", 2)) == [2]
+            shared_redis.ask("SET", "{odd:odd}:pages", "text")
+            odd, even = (Took(user=user, page="p", used={}, time=NOW) for user in ("odd", "u"))
+            shared_redis.ask("SCRIPT", "FLUSH")
+            assert await store.settle([odd, even, odd]) == [False, True, False]
+            assert await reserving(store)("p2", want("a", 2)) == [2]
+            with pytest.raises(UndoneError, match="WRONGTYPE"):
+                await store.settle([odd])
+
+    asyncio.run(test())
 
 
 def test_redis_keys_of_a_call_share_a_hash_tag_and_none_lives_for_ever(shared_redis):

@@ -31,15 +31,15 @@ from slatewise.serve.http.replies import Freshness
 from slatewise.serve.state.caps import counter, span_of, takes, want
 from slatewise.serve.state.counts import Counts
 from slatewise.serve.state.store.breaker import Breaker
-from slatewise.serve.state.store.contract import StoreError, UndoneError, Want
+from slatewise.serve.state.store.contract import StoreError, Took, UndoneError, Want
 from slatewise.serve.state.store.memory import MemoryStore
 from slatewise.serve.state.windows import Window
 
 UNBOUNDED = 2**31
 """A cap that grants everything: what was served while the store could not be asked is told to it so."""
 
-AT_ONCE = 8
-"""Pages that tell the store what they took at the same time; the other calls that it takes are left to requests."""
+AT_ONCE = 64
+"""Pages that tell the store what they took in one call: a server does nothing else for a millisecond or two."""
 
 MOST = 65_536
 """Counters of users, and pages, that a process keeps in mind for the time that the store cannot be asked."""
@@ -94,15 +94,6 @@ class Syncing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     queue: Annotated[int, Meta(ge=1)] = 10_000
 
 
-class _Taken(NamedTuple):
-    user: str
-    page: str
-    used: dict[str, int]
-    time: float
-    untold: Sequence[Want]
-    hold_s: float
-
-
 @final
 class Shared:
     """The state of one process.
@@ -141,7 +132,7 @@ class Shared:
         self._started = clock()
         stale_s = inf if self.store.kind == "memory" else self._syncing.stale_s
         self._counts = Counts(worker or uuid4().hex, stale_s=stale_s, workers=self._syncing.workers)
-        self._taken: deque[_Taken] = deque()
+        self._taken: deque[Took] = deque()
         self._local: dict[str, Window] = {}
         self._untold: dict[str, dict[str, Want]] = {}
 
@@ -197,7 +188,8 @@ class Shared:
                 self._window(request.user, name).add(items, time=now)
             untold = self._untold.pop(token, {})
             said = [msgspec.structs.replace(untold[name], wanted=items) for name, items in used.items() if untold]
-            self._enqueue(_Taken(request.user, token, dict(used), now, said, policy.head.serve.hold_s))
+            hold_s = policy.head.serve.hold_s
+            self._enqueue(Took(user=request.user, page=token, used=used, time=now, untold=said, hold_s=hold_s))
 
     def count(self, counter: str, amount: float, *, time: float) -> None:
         """Count what pages or events did, under a counter that all workers share; what is over is not counted."""
@@ -220,24 +212,16 @@ class Shared:
         with suppress(StoreError):
             for _ in range(2):  # the merge that was under way, and what was counted since
                 await self._merge()
-            while self._taken:
-                await self._tell(self._taken[0])
-                self._taken.popleft()
+            while self._taken and await self._tell():
+                pass
 
     async def sync(self) -> None:
         """Merge once, and tell the store what pages took; if it does not answer, all of it waits for the next time."""
         with suppress(StoreError):
             await self._merge()
             until = self._clock() + self._syncing.every_s  # the next merge does not wait for a long queue
-            while self._taken and self._clock() < until:
-                telling = list(islice(self._taken, AT_ONCE))
-                ended = await asyncio.gather(*map(self._tell, telling), return_exceptions=True)
-                for _ in telling:
-                    self._taken.popleft()
-                failed = [(one, how) for one, how in zip(telling, ended, strict=True) if how is not None]
-                self._taken.extendleft(one for one, _ in reversed(failed))
-                if failed:
-                    raise failed[0][1]
+            while self._taken and self._clock() < until and await self._tell():
+                pass
 
     async def _merge(self) -> None:
         merge = self._counts.sent(time=self._today(), now=self._clock())
@@ -248,10 +232,14 @@ class Shared:
             raise
         self._counts.landed(merged, now=self._clock())
 
-    async def _tell(self, taken: _Taken) -> None:
-        if taken.untold:
-            await self.store.reserve(taken.user, taken.page, taken.untold, time=taken.time, hold_s=taken.hold_s)
-        await self.store.settle(taken.user, taken.page, taken.used, time=taken.time)
+    async def _tell(self) -> bool:
+        """Tell the store what the oldest pages took; those that it refuses wait again. Tell if there are none."""
+        telling = list(islice(self._taken, AT_ONCE))
+        done = await self.store.settle(telling)
+        for _ in telling:
+            self._taken.popleft()
+        self._taken.extend(one for one, there in zip(telling, done, strict=True) if not there)
+        return all(done)
 
     async def _ask(
         self,
@@ -319,7 +307,7 @@ class Shared:
             del self._local[next(iter(self._local))]
         return window
 
-    def _enqueue(self, taken: _Taken) -> None:
+    def _enqueue(self, taken: Took) -> None:
         if len(self._taken) >= self._syncing.queue:
             self.forgotten += 1
         else:

@@ -19,14 +19,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from math import inf
 from typing import Annotated, Any, Literal, TypeVar, final
 
 import msgspec
 from msgspec import Meta
 
-from slatewise.serve.state.store.contract import Merge, Merged, Published, Store, StoreError, UndoneError, Want
+from slatewise.serve.state.store.contract import Merge, Merged, Published, Store, StoreError, Took, UndoneError, Want
 
 PASSES = 4
 """Passes of the event loop in which an answer that is there is read: poll, take, parse, return."""
@@ -47,7 +47,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         failures: Failures in a row that open the breaker; any call but `reserve` that is out of time counts as two.
         within_s: Within so many seconds.
         probe_s: Seconds after which an open breaker lets one call through, unless a request waits for it.
-        at_once: Calls that may be under way at once.
+        at_once: Calls that may be under way at once: so many that requests wait for, and so many others. A crowd of
+            requests does not keep what they took from being told.
     """
 
     reserve_s: _Seconds = 0.010
@@ -83,7 +84,7 @@ class Breaker:
         self._patience = patience or Patience()
         self._failures: deque[float] = deque()
         self._until = -inf
-        self._under_way = 0
+        self._under_way = {True: 0, False: 0}
 
     async def merge(self, merge: Merge) -> Merged:
         """See `Store.merge`."""
@@ -96,9 +97,9 @@ class Breaker:
         call = self._store.reserve(user, page, wants, time=time, hold_s=hold_s)
         return await self._through(call, min(self._patience.reserve_s, left_s))
 
-    async def settle(self, user: str, page: str, used: Mapping[str, int], *, time: float) -> None:
+    async def settle(self, pages: Sequence[Took]) -> list[bool]:
         """See `Store.settle`."""
-        await self._through(self._store.settle(user, page, used, time=time))
+        return await self._through(self._store.settle(pages))
 
     async def confirm(self, user: str, page: str, counter: str, *, time: float) -> bool:
         """See `Store.confirm`."""
@@ -134,7 +135,8 @@ class Breaker:
 
     async def _through(self, call: Coroutine[Any, Any, _Answer], limit_s: float | None = None) -> _Answer:
         self._admit(call, limit_s)
-        self._under_way += 1
+        awaited = limit_s is not None
+        self._under_way[awaited] += 1
         self.calls += 1
         trying = self.state == "trying"
         try:
@@ -151,7 +153,7 @@ class Breaker:
                 self.state = "open"
             raise
         finally:
-            self._under_way -= 1
+            self._under_way[awaited] -= 1
         self._failures.clear()
         if self.state == "trying" and trying:
             self.state = "closed"
@@ -167,7 +169,7 @@ class Breaker:
             self.turned_away += 1
             call.close()
             raise UndoneError("the store is left alone for a while")
-        if self._under_way >= self._patience.at_once:
+        if self._under_way[limit_s is not None] >= self._patience.at_once:
             self.crowded += 1
             call.close()
             raise UndoneError("too many calls of the store are under way")

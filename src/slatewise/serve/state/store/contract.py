@@ -84,6 +84,26 @@ class Want(msgspec.Struct, frozen=True, kw_only=True):
     within_s: float
 
 
+class Took(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page really took.
+
+    Attributes:
+        user: Whose page.
+        page: Its name.
+        used: Counter to the items that it shows.
+        time: When it was served, in seconds.
+        untold: What it took of without having asked; that is reserved first.
+        hold_s: How long that is on hold.
+    """
+
+    user: str
+    page: str
+    used: Mapping[str, int]
+    time: float
+    untold: Sequence[Want] = ()
+    hold_s: float = 0.0
+
+
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """A record that one worker writes and all read.
 
@@ -117,10 +137,12 @@ class Store(Protocol):
         """
         ...
 
-    async def settle(self, user: str, page: str, used: Mapping[str, int], *, time: float) -> None:
-        """Say what a page really took: the rest of what it had reserved is given back.
+    async def settle(self, pages: Sequence[Took]) -> list[bool]:
+        """Say what pages really took: the rest of what they had reserved is given back.
 
-        The first word on a page stands. Of a page that the store does not know, nothing is remembered.
+        Each page is a step of its own. The first word on it stands. Of one that the store does not know, and that has
+        nothing untold, nothing is remembered. Returns which were done: one that the store refused does not keep others
+        from being heard. It raises if it refused all.
         """
         ...
 

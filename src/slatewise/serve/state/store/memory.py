@@ -8,10 +8,10 @@ over, so memory is bounded by what is alive, twice over.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, final
 
-from slatewise.serve.state.store.contract import REPEAT_S, WORKER_S, Merge, Merged, Published, Want
+from slatewise.serve.state.store.contract import REPEAT_S, WORKER_S, Merge, Merged, Published, Took, Want
 from slatewise.serve.state.store.records import Person
 from slatewise.serve.state.windows import Window
 
@@ -72,10 +72,14 @@ class MemoryStore:
         _forget(self._people, lambda person: person.until <= time)
         return granted
 
-    async def settle(self, user: str, page: str, used: Mapping[str, int], *, time: float) -> None:
+    async def settle(self, pages: Sequence[Took]) -> list[bool]:
         """See `Store.settle`."""
-        if user in self._people:
-            self._people[user].settle(page, used, time=time)
+        for took in pages:
+            if took.untold:
+                await self.reserve(took.user, took.page, took.untold, time=took.time, hold_s=took.hold_s)
+            if took.user in self._people:
+                self._people[took.user].settle(took.page, took.used)
+        return [True] * len(pages)
 
     async def confirm(self, user: str, page: str, counter: str, *, time: float) -> bool:
         """See `Store.confirm`."""

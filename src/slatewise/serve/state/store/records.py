@@ -82,7 +82,7 @@ class Person(msgspec.Struct):
             self.until = max(self.until, time + hold_s + LATE_S, *(time + 2 * want.within_s for want in wants))
         return [held.parts[want.counter].granted if want.counter in held.parts else 0 for want in wants]
 
-    def settle(self, page: str, used: Mapping[str, int], *, time: float) -> None:
+    def settle(self, page: str, used: Mapping[str, int]) -> None:
         """Keep what a page used; see `Store.settle`."""
         held = self.pages.get(page)
         if held is None or held.settled:

@@ -13,7 +13,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NamedTuple, final
@@ -30,6 +30,7 @@ from slatewise.serve.state.store.contract import (
     Merged,
     Published,
     StoreError,
+    Took,
     UndoneError,
     Want,
 )
@@ -51,6 +52,12 @@ def public(url: str) -> str:
     """
     secret, at, rest = url.rpartition("@")
     return f"{secret.partition('//')[0]}//...@{rest}" if at else url
+
+
+class _Command(NamedTuple):
+    script: str
+    keys: Sequence[str]
+    args: Sequence[Any]
 
 
 class _Script(NamedTuple):
@@ -116,13 +123,23 @@ class RedisStore:
 
     async def reserve(self, user: str, page: str, wants: Sequence[Want], *, time: float, hold_s: float) -> list[int]:
         """See `Store.reserve`."""
-        asked = msgspec.msgpack.encode([(want.counter, want.wanted, want.at_most, want.within_s) for want in wants])
-        keys = self._keys(user)
-        return await self._call("reserve", keys, page, repr(time), repr(hold_s), LATE_S, MOST_PAGES, asked)
+        return await self._answer(self._reserving(user, page, wants, time, hold_s))
 
-    async def settle(self, user: str, page: str, used: Mapping[str, int], *, time: float) -> None:
-        """See `Store.settle`."""
-        await self._call("settle", self._keys(user)[:1], page, msgspec.msgpack.encode(used))
+    async def settle(self, pages: Sequence[Took]) -> list[bool]:
+        """See `Store.settle`; all are sent at once, and answered at once."""
+        commands, places = list[_Command](), list[int]()
+        for place, took in enumerate(pages):
+            if took.untold:
+                commands.append(self._reserving(took.user, took.page, took.untold, took.time, took.hold_s))
+            used = msgspec.msgpack.encode(took.used)
+            commands.append(_Command("settle", self._keys(took.user)[:1], (took.page, used)))
+            places += [place] * (len(commands) - len(places))
+        answers, done = await self._calls(commands), [True] * len(pages)
+        for place, answer in zip(places, answers, strict=True):
+            done[place] &= not isinstance(answer, self._refusals)
+        if pages and not any(done):
+            raise UndoneError(f"redis: {answers[-1]}")
+        return done
 
     async def confirm(self, user: str, page: str, counter: str, *, time: float) -> bool:
         """See `Store.confirm`."""
@@ -161,6 +178,10 @@ class RedisStore:
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
 
+    def _reserving(self, user: str, page: str, wants: Sequence[Want], time: float, hold_s: float) -> _Command:
+        asked = msgspec.msgpack.encode([(want.counter, want.wanted, want.at_most, want.within_s) for want in wants])
+        return _Command("reserve", self._keys(user), (page, repr(time), repr(hold_s), LATE_S, MOST_PAGES, asked))
+
     def _key(self, *parts: str) -> str:
         return f"{{{self._tenant}}}:{':'.join(parts)}"
 
@@ -169,18 +190,27 @@ class RedisStore:
         return [f"{tag}:pages", f"{tag}:shown"]
 
     async def _call(self, name: str, keys: Sequence[str], *args: Any) -> Any:
-        script = self._scripts[name]
-        command = (len(keys), *keys, *args)
+        return await self._answer(_Command(name, keys, args))
+
+    async def _answer(self, command: _Command) -> Any:
+        """Return what the server says to a command."""
+        (answer,) = await self._calls([command])
+        if isinstance(answer, self._refusals):
+            raise UndoneError(f"redis: {answer}")
+        return answer
+
+    async def _calls(self, commands: Sequence[_Command]) -> list[Any]:
+        """Return what the server says to each of some commands that may be repeated; refusals are answers too."""
+        scripts = [self._scripts[command.script] for command in commands]
+        rest = [(len(command.keys), *command.keys, *command.args) for command in commands]
         connection = await self._connection()
         try:
-            try:
-                await connection.send_command("EVALSHA", script.digest, *command)
-                return await connection.read_response()
-            except self._unknown:
-                await connection.send_command("EVAL", script.text, *command)
-                return await connection.read_response()
-        except self._refusals as error:
-            raise UndoneError(f"redis: {error}") from None
+            asked = [("EVALSHA", script.digest, *one) for script, one in zip(scripts, rest, strict=True)]
+            answers = await self._asked(connection, asked)
+            if any(isinstance(answer, self._unknown) for answer in answers):  # one may be about what another did
+                asked = [("EVAL", script.text, *one) for script, one in zip(scripts, rest, strict=True)]
+                answers = await self._asked(connection, asked)
+            return answers
         except BaseException as error:  # whatever comes in later is of no use to anybody
             await connection.disconnect(nowait=True)
             if isinstance(error, self._errors | OSError):
@@ -189,6 +219,17 @@ class RedisStore:
         finally:
             self._open -= 1
             self._idle.append(connection)
+
+    async def _asked(self, connection: Any, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands in one piece, and return their answers."""
+        await connection.send_packed_command(connection.pack_commands(commands))
+        answers: list[Any] = []
+        for _ in commands:
+            try:
+                answers.append(await connection.read_response())
+            except self._refusals as error:
+                answers.append(error)
+        return answers
 
     async def _connection(self) -> Any:
         """Return a connection that nobody uses, and that was not closed from the other side meanwhile."""

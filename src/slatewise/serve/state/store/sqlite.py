@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TypeVar, final
 import msgspec
 
 from slatewise.core.errors import RequestError
-from slatewise.serve.state.store.contract import REPEAT_S, WORKER_S, Merge, Merged, Published, UndoneError, Want
+from slatewise.serve.state.store.contract import REPEAT_S, WORKER_S, Merge, Merged, Published, Took, UndoneError, Want
 from slatewise.serve.state.store.records import Person
 from slatewise.serve.state.windows import Window
 
@@ -91,15 +91,20 @@ class SqliteStore:
 
         return await self._atomically(reserved)
 
-    async def settle(self, user: str, page: str, used: Mapping[str, int], *, time: float) -> None:
-        """See `Store.settle`."""
+    async def settle(self, pages: Sequence[Took]) -> list[bool]:
+        """See `Store.settle`; all are one transaction."""
 
-        def settled(file: sqlite3.Connection) -> None:
-            if (person := _person(file, user)) is not None:
-                person.settle(page, used, time=time)
-                _keep(file, user, person)
+        def settled(file: sqlite3.Connection) -> list[bool]:
+            for took in pages:
+                person = _person(file, took.user) or Person()
+                if took.untold:
+                    person.reserve(took.page, took.untold, time=took.time, hold_s=took.hold_s)
+                if took.page in person.pages:
+                    person.settle(took.page, took.used)
+                    _keep(file, took.user, person)
+            return [True] * len(pages)
 
-        await self._atomically(settled)
+        return await self._atomically(settled)
 
     async def confirm(self, user: str, page: str, counter: str, *, time: float) -> bool:
         """See `Store.confirm`."""
