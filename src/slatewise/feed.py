@@ -236,7 +236,7 @@ class Feed:
         head = self.policy.head
         columns = {name: made_up[kind.rstrip("?")] for name, kind in head.columns.items()}
         lines = [head.lines[0], head.lines[-1]]
-        candidates = Candidates.of({"item_id": ["a", "b"], "line": lines, **columns}, kinds=head.columns)
+        candidates = Candidates.of({"item_id": [1, 2], "line": lines, **columns}, kinds=head.columns)
         self._terminal.warm()
         request = Request(candidates=candidates)
         self.compose(request, trace=True)

@@ -347,11 +347,12 @@ def test_ties_go_to_the_smaller_item_and_line_in_any_order():
     assert names == [[("a", "x"), ("a", "y"), ("b", "x"), ("c", "x")]] * 3
 
 
-@given(st.integers(0, 2**32), st.sampled_from([1, 3, 30, 300]), st.booleans(), st.booleans())
-def test_ties_are_decided_by_what_is_given_then_by_item_and_line(seed, values, whole, given_ties):
+@given(st.integers(0, 2**32), st.sampled_from([1, 3, 30, 300]), st.sampled_from([0, 1, 10**18]), st.booleans())
+def test_ties_are_decided_by_what_is_given_then_by_item_and_line(seed, values, scale, given_ties):
     rng = np.random.default_rng(seed)
     pairs = {(int(item), f"l{line}") for item, line in rng.integers(0, [60, rng.integers(1, 5)], (100, 2))}
-    pairs = [pair if whole else (f"i{pair[0]}", pair[1]) for pair in rng.permutation(np.array([*pairs], "O")).tolist()]
+    pairs = rng.permutation(np.array([*pairs], "O")).tolist()  # ids: texts, whole numbers, and some of 65 bits
+    pairs = [(item * scale if scale else f"i{item}", line) for item, line in pairs]
     items = Candidates.of(item_id=[one for one, _ in pairs], line=[one for _, one in pairs])
     worth, drawn = rng.integers(0, values, (2, len(pairs))).astype(float)
     wanted = sorted(range(len(pairs)), key=lambda row: (-worth[row], drawn[row] * given_ties, *pairs[row]))

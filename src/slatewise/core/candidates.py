@@ -7,6 +7,7 @@ One row is one nomination: an item by a line. An item may be nominated by severa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast, final
 
 import numpy as np
@@ -29,6 +30,7 @@ from slatewise.core.columns import (
 from slatewise.core.errors import RequestError, did_you_mean, shown
 from slatewise.core.ids import are_distinct, ids_of, require_distinct
 from slatewise.core.raw import columns_of, guess, store
+from slatewise.kernels.untie import untied
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -58,7 +60,7 @@ class Candidates:
         slatewise.core.errors.RequestError: candidates.score: must have 2 rows like item_id, got 1
     """
 
-    __slots__ = ("_conforms_to", "_rank", "columns", "gaps", "item_id", "items", "repeats")
+    __slots__ = ("_conforms_to", "_rank", "_wholes", "columns", "gaps", "item_id", "items", "repeats")
 
     def __init__(
         self,
@@ -68,17 +70,20 @@ class Candidates:
         items: Codes,
         repeats: bool,
         *,
+        wholes: NDArray[np.int64] | None = None,
         conforms_to: tuple[object, object] = (None, None),
     ) -> None:
         """Take columns that were checked before; `Candidates.of` is the way in from raw data.
 
-        `conforms_to` are the kinds and lines of `conform` that they are known to keep to.
+        `wholes` are the ids once more, if they are whole numbers and it is at hand; `conforms_to` are the kinds and
+        lines of `conform` that the columns are known to keep to.
         """
         self.item_id = item_id
         self.columns = columns
         self.gaps = gaps
         self.items = items
         self.repeats = repeats
+        self._wholes = wholes
         self._rank: Codes | None = None
         self._conforms_to = conforms_to
 
@@ -177,7 +182,11 @@ class Candidates:
 
     def descending(self, values: Numbers, ties: Callable[[], NDArray[Any]] | None = None) -> Codes:
         """Return all rows, largest value first; equals by `ties` if given, then the smaller (item_id, line) first."""
-        order = values.argsort()[::-1].astype(np.int32)
+        rising = values.argsort()
+        if ties is None and len(wholes := self._whole_ids()):
+            lines, names = self.key("line")
+            return untied(rising, values, wholes, lines, _sorted_places(names))
+        order = rising[::-1].astype(np.int32)
         ranked = values.take(order)
         same = ranked[1:] == ranked[:-1]
         is_tied = np.zeros(len(order), np.bool_)
@@ -196,10 +205,16 @@ class Candidates:
         """Return rows sorted by (item_id, line): by line first, then by id, which leaves equal ids as they are."""
         if self.repeats:
             codes, names = self.key("line")
-            place_of = {name: place for place, name in enumerate(sorted(names))}
-            places = np.array([place_of[name] for name in names])
-            rows = rows.take(places.take(codes.take(rows)).argsort(kind="stable"))
+            rows = rows.take(_sorted_places(names).take(codes.take(rows)).argsort(kind="stable"))
+        if len(wholes := self._whole_ids()):
+            return rows.take(wholes.take(rows).argsort(kind="stable")).astype(np.int32)
         return np.array(sorted(rows.tolist(), key=self.item_id.__getitem__), dtype=np.int32)
+
+    def _whole_ids(self) -> NDArray[np.int64]:
+        """Return (n,) the ids; none if they are texts, or larger than such a number may be."""
+        if self._wholes is None:
+            self._wholes = _wholes(self.item_id)
+        return self._wholes
 
     def with_columns(self, new: Mapping[str, Column]) -> Candidates:
         """Return candidates with columns added or replaced; the rows stay as they are.
@@ -211,7 +226,7 @@ class Candidates:
             if type(column) is not np.ndarray or column.dtype != _NUMBER or column.shape != self.items.shape:
                 _require_stored(name, column, len(self))
         grown = Candidates(self.item_id, {**self.columns, **new}, self.gaps | new.keys(), self.items, self.repeats)
-        grown._rank = self._rank
+        grown._rank, grown._wholes = self._rank, self._wholes
         return grown
 
     def take(self, rows: NDArray[np.integer] | Sequence[int]) -> Candidates:
@@ -276,6 +291,21 @@ class _Taken(Mapping[str, Column]):
 
     def __len__(self) -> int:
         return len(self._whole)
+
+
+def _wholes(ids: Sequence[Any]) -> NDArray[np.int64]:
+    try:
+        return np.array(ids if type(ids[0]) is int else (), np.int64)
+    except (IndexError, OverflowError):
+        return np.empty(0, np.int64)
+
+
+@lru_cache(1024)
+def _sorted_places(names: tuple[Any, ...]) -> NDArray[np.int64]:
+    """Return the place of each name among them when sorted."""
+    places = np.empty(len(names), np.int64)
+    places[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    return places
 
 
 def _require_stored(name: str, column: Any, rows: int) -> None:

@@ -92,7 +92,9 @@ class Scanner:
                 at += distinct[place]
                 columns[name] = Keys(found.codes[place, :n], tuple(map(_value, names) if wholes[place] else names))
         known = self._kinds, self._lines
-        candidates = Candidates(ids, columns, frozenset(gaps), found.items, distinct[ID] < n, conforms_to=known)
+        candidates = Candidates(
+            ids, columns, frozenset(gaps), found.items, distinct[ID] < n, wholes=found.ids, conforms_to=known
+        )
         return candidates, body[: found.start] + body[found.stop :]
 
 
