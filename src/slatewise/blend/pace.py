@@ -24,6 +24,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import exp, inf, log, sqrt
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, final
 
@@ -227,10 +228,9 @@ class Pace(Controller, frozen=True, kw_only=True):
         """Return price and rate of each row's line, and the row's utility less the price."""
         memory: Memory = self.recall(request)
         memory = memory if memory.lines == tuple(self.lines) else memory.of(self.init())
-        of_line = dict(zip(self.lines, zip(memory.price, self._rates(memory), strict=True), strict=True))
-        codes, names = candidates.key("line")
-        by_line = np.array([of_line.get(name, (0.0, 1.0)) for name in names]).reshape(-1, 2)
-        price, rate = by_line.T.take(codes, axis=1)
+        lines, (codes, names) = tuple(self.lines), candidates.key("line")
+        price = _by_name(lines, memory.price, names, 0.0).take(codes)
+        rate = _by_name(lines, self._rates(memory), names, 1.0).take(codes)
         return {"price": price, "rate": rate, "utility": candidates.number("utility") - price}
 
     def advance(self, memory: Memory, ledgers: Sequence[Ledger]) -> Memory:
@@ -337,12 +337,21 @@ class Pace(Controller, frozen=True, kw_only=True):
     def _hours(self) -> Sequence[float]:
         return EVEN if self.hours == "even" else AVITO if self.hours == "avito" else self.hours
 
-    def _rates(self, memory: Memory) -> list[float]:
+    def _rates(self, memory: Memory) -> tuple[float, ...]:
         """Return the rate of each line: the highest where the budget of the period is spent."""
-        return [
-            1.0 if not line.budget else HIGHEST_RATE if spent >= line.budget else exp(loop.dual)
-            for line, loop, spent in zip(self.lines.values(), memory.budgets, memory.spent, strict=True)
-        ]
+        return tuple(
+            [
+                1.0 if not line.budget else HIGHEST_RATE if spent >= line.budget else exp(loop.dual)
+                for line, loop, spent in zip(self.lines.values(), memory.budgets, memory.spent, strict=True)
+            ]
+        )
+
+
+@lru_cache(256)
+def _by_name(lines: tuple[str, ...], of_lines: tuple[float, ...], names: tuple[str, ...], rest: float) -> Numbers:
+    """Return (names,) what is of each line, and `rest` for those that are not named."""
+    found = dict(zip(lines, of_lines, strict=True))
+    return np.array([found.get(name, rest) for name in names], np.float64)
 
 
 def _with_rest(of_lines: tuple[float, ...]) -> Numbers:
