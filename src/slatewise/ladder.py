@@ -96,6 +96,8 @@ class Ladder:
         full = Feed(policy)
         below = [derived(policy, place, full.remembers) for place in range(len(self.rungs))]
         self.feeds = (full, *(Feed(rung, of=policy) for rung in below))
+        loops = {stage.section for stage in policy.controllers}
+        self._steered = [loops <= {stage.section for stage in one.policy.controllers} for one in self.feeds]
         self._caps: dict[str, Cap] = {cap.name: cap for cap in policy.head.serve.caps}
         book = Rulebook(policy.rules)
         self._tiers = {rule.name: tier for rule, tier in zip(book.rules, book.tier.tolist(), strict=True)}
@@ -120,6 +122,10 @@ class Ladder:
         request = _timed(request, under)
         _, feed, within = self._composed(request, under, False)
         return feed.account(request, within)
+
+    def is_steered(self, under: Conditions) -> bool:
+        """Whether the rung has all control loops of the policy; what they do not steer tells them nothing."""
+        return self._steered[min(under.rung, len(self.rungs))]
 
     def warm(self) -> None:
         """Compile every kernel that some rung uses."""

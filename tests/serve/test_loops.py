@@ -13,7 +13,7 @@ from slatewise import Candidates, Feed, Merge, Pace, Policy, Request, Shade, Wei
 from slatewise.blend.landscapes import Landscape, Uniform
 from slatewise.blend.pace import PacedLine
 from slatewise.evaluate.loops import Loops as Single
-from slatewise.ladder import FULL, Ladder
+from slatewise.ladder import FULL, Conditions, Ladder
 from slatewise.serve.control.loops import Loops
 from slatewise.serve.control.steering import Pulse
 from slatewise.serve.state.store.contract import StoreError
@@ -59,12 +59,12 @@ class Town:
     def memory(self, name):
         return self.steered(name).control.memories["blend.pace"]
 
-    def compose(self, name, request):
+    def compose(self, name, request, under=FULL):
         steered = self.steered(name)
         request = replace(request, time=self.now, control=None if steered is None else steered.control)
-        page = self.ladder.compose(request)
+        page = self.ladder.compose(request, under)
         self.served.append((request, page))
-        self.loops[name].served(self.ladder, request, FULL, request.id)
+        self.loops[name].served(self.ladder, request, under, request.id)
 
     async def go(self, seconds, requests=()):
         """Let time pass, in steps, each with as many of the requests."""
@@ -338,3 +338,25 @@ def test_the_task_makes_ledgers_and_leads_by_the_clock():
         return loops
 
     assert asyncio.run(served()).books.accounted > 0
+
+
+def test_pages_of_a_rung_without_a_loop_teach_it_nothing_and_others_stand_for_them():
+    head = {"lines": ["posts", "ads"], "columns": {"value": "number", "score": "number"}, "slots": 4}
+    stages = Weight(), Pace(lines={"ads": PacedLine(cap=0.25)}), Merge()
+    rules = {"name": "rules", "page": "greedy", "without": ["blend.pace"]}
+    ladder = Ladder(Policy.of(*stages, **head, serve={"rungs": [rules]}))
+
+    async def told(*rungs):
+        town = Town(ladder, workers="a")
+        await town.go(1.0)
+        for request, rung in zip(asked(len(rungs)), rungs, strict=True):
+            town.compose("a", request, Conditions(rung=rung))
+        town.account(town.loops["a"].books)
+        await town.go(2.0)
+        books = town.loops["a"].books
+        return books.pages, books.accounted, town.steered("a") and town.memory("a").price
+
+    steered = asyncio.run(told(*[0] * 20))
+    assert steered[2][0] > 0
+    assert asyncio.run(told(*[0] * 20, *[1] * 20)) == (40, 20, steered[2])
+    assert asyncio.run(told(*[1] * 20))[1] == 0

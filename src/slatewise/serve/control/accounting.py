@@ -118,6 +118,11 @@ class Books:
                 self._tallies[self._queue.popleft().policy].pass_over()
             return True
 
+    def pass_over(self, policy: str) -> None:
+        """Count a page whose ledger nobody wants: others stand for it."""
+        with self._lock:
+            self._tallies.setdefault(policy, _Tally()).passed += 1
+
     def next(self) -> Shown | None:
         """Return the newest page, whose ledger is due; None if there is none."""
         with self._lock:

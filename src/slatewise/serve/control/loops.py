@@ -107,6 +107,9 @@ class Loops:
         """Take note of a page that was served; it never waits."""
         policy = ladder.policy.hash
         if policy in self._serving:
+            if not ladder.is_steered(under):
+                self.books.pass_over(policy)
+                return
             is_taken = self.books.offer(Shown(policy, ladder, request, under, name))
             if is_taken and self._accountant is not None:
                 self._accountant.call()
