@@ -1,7 +1,8 @@
 """Overload: the demo's full policy, 300 candidates and 20 slots, asked for more pages than it can compose.
 
 One process on one core; the load is open-loop, Poisson, from another process. Capacity is what the full pipeline serves
-in closed loop. Goodput is the share of all requests that had a page within 50 ms of the moment when they were due,
+in closed loop. Its ladder has two rungs more: filled greedily, and filled greedily by the scores of the lines, without
+what blends them. Goodput is the share of all requests that had a page within 50 ms of the moment when they were due,
 turned away ones counted as lost. The same policy without a ladder, that is, with a minute of budget, stands beside it.
 Every page that came is checked afresh against the hard rules. Requests are offered and pages are made at the same time
 on the same machine, so only ratios of one run say something; other work on it costs goodput and never adds any.
@@ -25,6 +26,7 @@ from report import Row, show
 from serving import PACED, Server, paced_bodies, serving
 from slatewise import Feed
 from slatewise.core.constraints import Constraints
+from slatewise.core.exposure import exposure_of
 from slatewise.kernels import audit
 from slatewise.serve.wire import Wire
 
@@ -32,6 +34,13 @@ SECONDS, TIMES = 5.0, (1.65, 3.0, 10.0)
 SERVER, LOADER = 0, 1
 """Cores."""
 
+BLENDING = ["blend.calibrate", "blend.weight", "blend.pace"]
+LADDER = {
+    "rungs": [
+        {"name": "greedy", "page": "greedy"},
+        {"name": "rules", "page": "greedy", "without": BLENDING, "by": "score", "quality": 0.25},
+    ]
+}
 NO_LADDER = {"budget_ms": 60_000, "quality": {"target_ms": 60_000}}
 
 
@@ -40,7 +49,7 @@ class Pages(NamedTuple):
 
     Attributes:
         shares: Rung to its share of the pages.
-        lost: Rung to the mean share of value that its pages lack beside the full page of the same request.
+        lost: Rung to the mean share of utility that its pages lack beside the full page of the same request.
         broken: Pages that break a rule which the full page of the same request keeps, or that are shorter.
     """
 
@@ -63,6 +72,8 @@ def judged(run: Offered, feed: Feed) -> Pages:
     wire = Wire(feed.policy)
     requests = [feed.policy.admit(wire.decode(body).request) for body in run.plan.bodies]
     full = [feed.compose(request) for request in requests]
+    worth = [feed.pool(request)[0].number("utility") for request in requests]  # all rows: the policy keeps each
+    exposure = exposure_of("log", requests[0].slots or 0)
     bound = [Constraints(feed.policy.rules, one.candidates, one.slots or 0) for one in requests]
     rows = [
         {(item, line.name(row)): row for row, item in enumerate(one.candidates.item_id)}
@@ -81,7 +92,8 @@ def judged(run: Offered, feed: Feed) -> Pages:
         )
         rung = page["served"]["rung"]
         rungs[rung] += 1
-        lost.setdefault(rung, []).append(1 - page["value"] / full[body].value)
+        value = float(worth[body][picked] @ exposure[: len(picked)])
+        lost.setdefault(rung, []).append(1 - value / full[body].value)
     total = max(sum(rungs.values()), 1)
     return Pages(
         {rung: count / total for rung, count in rungs.items()},
@@ -92,7 +104,7 @@ def judged(run: Offered, feed: Feed) -> Pages:
 
 def recovery_s(server: Server, bodies: list[bytes], rate: float) -> float:
     """Return how long after an overload it takes until nine pages in ten are full again, at a fifth of the capacity."""
-    run = offered(Plan(url=server.url, bodies=bodies, rate=rate, seconds=4.0, keep=True), LOADER)
+    run = offered(Plan(url=server.url, bodies=bodies, rate=rate, seconds=8.0, keep=True), LOADER)
     full = np.array([b'"rung":"full"' in content for content in run.content])
     share = np.cumsum(full[::-1])[::-1] / np.arange(len(full), 0, -1)  # from each page on
     return float(run.due[np.argmax(share >= 0.9)]) if (share >= 0.9).any() else float("inf")
@@ -103,7 +115,7 @@ def rows() -> list[Row]:
     bodies, feed = paced_bodies(64), Feed.load(PACED)
     with (
         policy(NO_LADDER) as off,
-        policy({}) as on,
+        policy(LADDER) as on,
         serving(off, core=SERVER) as bare,
         serving(on, core=SERVER) as laddered,
     ):
