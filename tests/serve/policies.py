@@ -27,7 +27,8 @@ from slatewise.serve.rollout.rollout import Deployed, Rollout
 from slatewise.serve.rollout.shadow import Asked, Ring
 from slatewise.serve.service import Service
 from slatewise.serve.state.shared import Shared
-from slatewise.serve.state.store.contract import Published, StoreError
+from slatewise.serve.state.store.contract import StoreError
+from slatewise.serve.state.store.memory import MemoryStore
 from slatewise.stages import STAGES
 
 PLAIN = {
@@ -76,35 +77,22 @@ def desk_of(document=PLAIN, **settings):
 
 
 class Shelf:
-    """A store that keeps what is published, in the process that owns it."""
+    """A store that keeps what is published, in the process that owns it, and that can be made to fail."""
 
     kind = "shelf"
 
     def __init__(self):
-        self.kept, self.leases, self.down, self.fails = {}, {}, False, 0
+        self._store = MemoryStore()
+        self.kept, self.leases = self._store._board, self._store._leases
+        self.down, self.fails = False, 0
 
-    async def publish(self, name, body, *, fence, time):
-        self._answer()
-        before = self.kept.get(name)
-        if before is not None and before.fence > fence:
-            return False
-        version = 1 if before is None else before.version + 1
-        self.kept[name] = Published(fence=fence, version=version, time=time, body=body)
-        return True
+    def __getattr__(self, name):
+        async def call(*args, **kwargs):
+            self._answer()
+            await asyncio.sleep(0)
+            return await getattr(self._store, name)(*args, **kwargs)
 
-    async def read(self, name):
-        self._answer()
-        await asyncio.sleep(0)
-        return self.kept.get(name)
-
-    async def lease(self, name, owner, *, time, ttl_s):
-        self._answer()
-        holder, fence, until = self.leases.get(name, (owner, 0, time))
-        if holder != owner and time < until:
-            return None
-        fence += holder != owner or not fence
-        self.leases[name] = (owner, fence, time + ttl_s)
-        return fence
+        return call
 
     def _answer(self):
         self.fails -= self.fails > 0

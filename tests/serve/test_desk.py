@@ -190,7 +190,7 @@ def test_a_change_that_took_too_long_is_refused_by_its_fence():
             found = await read(name)
             if name == "rollout" and second.rollout.active.hash != pushed.hash:
                 store.read = read
-                store.leases["rollout"] = ("first", 1, 0.0)  # its time is over
+                store.leases["rollout"] = store.leases["rollout"]._replace(ttl_s=0.0)  # its time is over
                 await second.start()
                 await second.promote(pushed.hash, who="bob", trial="waived")
             return found

@@ -24,10 +24,8 @@ def test_who_would_be_late_is_turned_away_and_who_would_not_is_let_in():
     gate.enter(now=10.0, due=10.1, least_s=0.09)
     assert why(gate, due=10.0) == "deadline"
     assert why(gate, least_s=1.1) == "crowd"
-    gate.draining = True
-    assert why(gate) == "drain"
-    assert noted == ["deadline", "crowd", "drain"]
-    assert (gate.inside, gate.shed) == (1, {"deadline": 1, "crowd": 1, "drain": 1})
+    assert noted == ["deadline", "crowd"]
+    assert (gate.inside, gate.shed) == (1, {"deadline": 1, "crowd": 1})
 
 
 def test_no_more_are_inside_than_there_is_room_for():

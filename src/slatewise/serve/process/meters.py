@@ -101,7 +101,7 @@ _BUCKETS = {
 _STEPS = ("age", "decode", "reserve", "compose", "encode")
 _ALWAYS: dict[str, tuple[str, ...]] = {
     "slatewise_refused_total": ("400", "401", "403", "404", "413", "415", "500", "503"),
-    "slatewise_shed_total": ("deadline", "crowd", "drain", "starting"),
+    "slatewise_shed_total": ("deadline", "crowd", "starting"),
     "slatewise_state_pages_total": ("fresh", "stale", "local"),
     "slatewise_store_failures_total": ("error", "timeout"),
     "slatewise_log_dropped_total": ("queue", "bytes", "record", "closing"),
@@ -229,7 +229,7 @@ class Meters:
         self._refused[str(code)] += 1
 
     def shed(self, why: str) -> None:
-        """Count a request that was turned away: `deadline`, `crowd`, `drain` or `starting`."""
+        """Count a request that was turned away: `deadline`, `crowd` or `starting`."""
         self._shed[why] += 1
 
     def read(self) -> None:

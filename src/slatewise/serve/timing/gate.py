@@ -1,8 +1,8 @@
 """Gate: who is let in, decided before the body is read.
 
 A request is turned away where even the cheapest page would come too late (`deadline` if it is late already, `crowd` if
-those before it took its time), where too many are inside (`crowd`), and while the process ends (`drain`). That costs
-some microseconds, a page hundreds: what is not wasted on requests that are lost goes to those that are not.
+those before it took its time), and where too many are inside (`crowd`). That costs some microseconds, a page hundreds:
+what is not wasted on requests that are lost goes to those that are not.
 
 Requests are taken in the order in which they came. The last come first served would have lower latency under overload,
 but event loops are queues, and with a ladder below, the queue is short: a rung that is fast enough is taken long before
@@ -29,7 +29,7 @@ class ShedError(Exception):
     """A request that is turned away because there is no time for it.
 
     Attributes:
-        why: `deadline`, `crowd` or `drain`.
+        why: `deadline` or `crowd`.
         retry_s: When it may be asked again, in seconds.
     """
 
@@ -46,7 +46,6 @@ class Gate:
 
     Attributes:
         inside: Requests that were let in and are not done.
-        draining: Whether nobody is let in any more.
         shed: Why requests were turned away, and how many.
         unbelieved: Requests that said when they started, and said it wrongly.
     """
@@ -54,8 +53,7 @@ class Gate:
     def __init__(self, *, most: int = CROWD, noted: Callable[[str], object] | None = None) -> None:
         """Let in so many at once; `noted` is told why a request was turned away."""
         self.inside = 0
-        self.draining = False
-        self.shed = {"deadline": 0, "crowd": 0, "drain": 0}
+        self.shed = {"deadline": 0, "crowd": 0}
         self.unbelieved = 0
         self._most = most
         self._noted = noted
@@ -67,9 +65,7 @@ class Gate:
             ShedError: There is no time or no room for it.
         """
         why = ""
-        if self.draining:
-            why = "drain"
-        elif now >= due:
+        if now >= due:
             why = "deadline"
         elif self.inside >= self._most or now + least_s > due:
             why = "crowd"
@@ -101,7 +97,6 @@ def _reply(why: str) -> tuple[Message, Message]:
     rule = {
         "deadline": "must come before its deadline",
         "crowd": "must come while there is time for it",
-        "drain": "must come to a service that goes on",
     }[why]
     refusal = Refusal(code=503, where="service", rule=rule, got=why, message=f"service: {rule}")
     body = msgspec.json.encode(ErrorReply(error=refusal))
@@ -110,5 +105,5 @@ def _reply(why: str) -> tuple[Message, Message]:
     return start, {"type": "http.response.body", "body": body}
 
 
-REPLIES = {why: _reply(why) for why in ("deadline", "crowd", "drain")}
+REPLIES = {why: _reply(why) for why in ("deadline", "crowd")}
 """Why a request is turned away to what it is told."""
