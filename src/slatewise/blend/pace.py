@@ -347,7 +347,7 @@ class Pace(Controller, frozen=True, kw_only=True):
         )
 
 
-@lru_cache(256)
+@lru_cache(64)
 def _by_name(lines: tuple[str, ...], of_lines: tuple[float, ...], names: tuple[str, ...], rest: float) -> Numbers:
     """Return (names,) what is of each line, and `rest` for those that are not named."""
     found = dict(zip(lines, of_lines, strict=True))
