@@ -24,7 +24,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from math import exp, inf, log, sqrt
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, final
 
@@ -32,6 +31,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from slatewise.blend.table import by_name
 from slatewise.core.candidates import Candidates
 from slatewise.core.columns import LARGEST, Kind, Numbers, Positive
 from slatewise.core.ledger import Entry, Ledger
@@ -226,12 +226,12 @@ class Pace(Controller, frozen=True, kw_only=True):
 
     def annotate(self, candidates: Candidates, request: Request) -> Mapping[str, Numbers]:
         """Return price and rate of each row's line, and the row's utility less the price."""
-        memory: Memory = self.recall(request)
-        memory = memory if memory.lines == tuple(self.lines) else memory.of(self.init())
-        lines, (codes, names) = tuple(self.lines), candidates.key("line")
-        price = _by_name(lines, memory.price, names, 0.0).take(codes)
-        rate = _by_name(lines, self._rates(memory), names, 1.0).take(codes)
-        return {"price": price, "rate": rate, "utility": candidates.number("utility") - price}
+        memory, lines = self.recall(request), tuple(self.lines)
+        memory = memory if memory.lines == lines else memory.of(self.init())
+        codes, names = candidates.key("line")
+        price = by_name(lines, memory.price, names, 0.0).take(codes)
+        rates = by_name(lines, self._rates(memory), names, 1.0)
+        return {"price": price, "rate": rates.take(codes), "utility": candidates.number("utility") - price}
 
     def advance(self, memory: Memory, ledgers: Sequence[Ledger]) -> Memory:
         """Return what is remembered after the pages of a window."""
@@ -340,18 +340,9 @@ class Pace(Controller, frozen=True, kw_only=True):
     def _rates(self, memory: Memory) -> tuple[float, ...]:
         """Return the rate of each line: the highest where the budget of the period is spent."""
         return tuple(
-            [
-                1.0 if not line.budget else HIGHEST_RATE if spent >= line.budget else exp(loop.dual)
-                for line, loop, spent in zip(self.lines.values(), memory.budgets, memory.spent, strict=True)
-            ]
+            1.0 if not line.budget else HIGHEST_RATE if spent >= line.budget else exp(loop.dual)
+            for line, loop, spent in zip(self.lines.values(), memory.budgets, memory.spent, strict=True)
         )
-
-
-@lru_cache(64)
-def _by_name(lines: tuple[str, ...], of_lines: tuple[float, ...], names: tuple[str, ...], rest: float) -> Numbers:
-    """Return (names,) what is of each line, and `rest` for those that are not named."""
-    found = dict(zip(lines, of_lines, strict=True))
-    return np.array([found.get(name, rest) for name in names], np.float64)
 
 
 def _with_rest(of_lines: tuple[float, ...]) -> Numbers:

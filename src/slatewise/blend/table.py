@@ -6,7 +6,7 @@ Cost: O(n log knots) for a page.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import ClassVar, NamedTuple
 
 import msgspec
@@ -96,6 +96,13 @@ class LineMap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @cached_property
     def _rows(self) -> Numbers:
         return Table.of({"": self}).rows
+
+
+@lru_cache(64)
+def by_name(lines: tuple[str, ...], of_lines: tuple[float, ...], names: tuple[str, ...], rest: float) -> Numbers:
+    """Return (names,) the number of each line, and `rest` for names that are none of the lines."""
+    found = dict(zip(lines, of_lines, strict=True))
+    return np.array([found.get(name, rest) for name in names], np.float64)
 
 
 def check_rising(knots: Callable[[], Numbers], **named: tuple[float, ...]) -> None:

@@ -7,7 +7,6 @@ One row is one nomination: an item by a line. An item may be nominated by severa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, TypeVar, cast, final
 
 import numpy as np
@@ -28,7 +27,7 @@ from slatewise.core.columns import (
     require_present,
 )
 from slatewise.core.errors import RequestError, did_you_mean, shown
-from slatewise.core.ids import are_distinct, ids_of, require_distinct
+from slatewise.core.ids import are_distinct, ids_of, require_distinct, sorted_places, wholes_of
 from slatewise.core.raw import columns_of, guess, store
 from slatewise.kernels.untie import untied
 
@@ -185,7 +184,7 @@ class Candidates:
         rising = values.argsort()
         if ties is None and len(wholes := self._whole_ids()):
             lines, names = self.key("line")
-            return untied(rising, values, wholes, lines, _sorted_places(names))
+            return untied(rising, values, wholes, lines, sorted_places(names))
         order = rising[::-1].astype(np.int32)
         ranked = values.take(order)
         same = ranked[1:] == ranked[:-1]
@@ -205,15 +204,14 @@ class Candidates:
         """Return rows sorted by (item_id, line): by line first, then by id, which leaves equal ids as they are."""
         if self.repeats:
             codes, names = self.key("line")
-            rows = rows.take(_sorted_places(names).take(codes.take(rows)).argsort(kind="stable"))
+            rows = rows.take(sorted_places(names).take(codes.take(rows)).argsort(kind="stable"))
         if len(wholes := self._whole_ids()):
             return rows.take(wholes.take(rows).argsort(kind="stable")).astype(np.int32)
         return np.array(sorted(rows.tolist(), key=self.item_id.__getitem__), dtype=np.int32)
 
     def _whole_ids(self) -> NDArray[np.int64]:
-        """Return (n,) the ids; none if they are texts, or larger than such a number may be."""
         if self._wholes is None:
-            self._wholes = _wholes(self.item_id)
+            self._wholes = wholes_of(self.item_id)
         return self._wholes
 
     def with_columns(self, new: Mapping[str, Column]) -> Candidates:
@@ -291,21 +289,6 @@ class _Taken(Mapping[str, Column]):
 
     def __len__(self) -> int:
         return len(self._whole)
-
-
-def _wholes(ids: Sequence[Any]) -> NDArray[np.int64]:
-    try:
-        return np.array(ids if type(ids[0]) is int else (), np.int64)
-    except (IndexError, OverflowError):
-        return np.empty(0, np.int64)
-
-
-@lru_cache(1024)
-def _sorted_places(names: tuple[Any, ...]) -> NDArray[np.int64]:
-    """Return the place of each name among them when sorted."""
-    places = np.empty(len(names), np.int64)
-    places[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-    return places
 
 
 def _require_stored(name: str, column: Any, rows: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeGuard, cast
 
 import numpy as np
@@ -42,6 +43,22 @@ def ids_of(values: Any) -> list[Any]:
         if type(value) not in (str, int):
             raise RequestError(f"candidates.item_id[{row}]", "must be text or a whole number", shown(value))
     raise RequestError("candidates.item_id", "must be all text or all whole numbers", "both")
+
+
+def wholes_of(ids: Sequence[Any]) -> NDArray[np.int64]:
+    """Return (n,) ids as numbers; none at all if they are texts, or one has more than 63 bits."""
+    try:
+        return np.array(ids if type(ids[0]) is int else (), np.int64)
+    except (IndexError, OverflowError):
+        return np.empty(0, np.int64)
+
+
+@lru_cache(1024)
+def sorted_places(names: tuple[Any, ...]) -> NDArray[np.int64]:
+    """Return the place of each of some names among them when sorted."""
+    places = np.empty(len(names), np.int64)
+    places[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    return places
 
 
 def require_distinct(ids: Sequence[Any], lines: Keys) -> None:
