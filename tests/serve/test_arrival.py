@@ -123,6 +123,14 @@ def test_a_loop_that_waits_says_that_requests_just_came(service):
         ([("beat", 1.0), ("beat", 1.02), ("data", 1.0201)], 1.0),  # it was late, and nobody looked in between
         ([("beat", 1.0), ("data", 1.0199), ("beat", 1.02), ("replied", 1.03), ("data", 1.0301)], 1.0199),
         ([("beat", 1.0), ("beat", None), ("data", 1.02)], 1.02),
+        ([("beat", 1.0), ("data", 1.0049), ("replied", 1.0062), ("beat", 1.0062), ("data", 1.008)], 1.008),  # it worked
+        ([("beat", 1.0), ("data", 1.0049), ("replied", 1.0062), ("data", 1.0063)], 1.0049),
+        ([("beat", 1.0), ("data", 1.0049), ("replied", 1.006), ("beat", 1.03), ("data", 1.0301)], 1.0049),  # and more
+        ([("beat", 1.0), ("beat", 1.03), ("data", 1.0301), ("data", 1.0302)], 1.0),  # one look, after something else
+        ([("beat", 1.0), ("data", 1.03), ("data", 1.0301)], 1.0),
+        ([("beat", 1.0), ("beat", 1.03), ("data", 1.0301), ("data", 1.032)], 1.032),  # the next look
+        ([("beat", 1.0), ("beat", 1.03), ("data", 1.0309)], 1.0309),  # it looked, and there was nothing
+        ([("beat", 1.0), ("data", 1.001), ("beat", 1.03), ("replied", 1.0309), ("data", 1.031)], 1.001),
     ],
 )
 def test_turns_of_a_loop(events, arrived):

@@ -3,7 +3,8 @@
 A request waits in the kernel, and then in the event loop, before any of our code sees it. While the loop works, it
 looks at no connection; so what it finds when it comes round may have waited since it last looked. `Turns` keeps when
 that was, and a request is taken to be as old as it can be: rather too early than too late. It is told of three things:
-that data came, that a reply was done, and that a timer fired, which is late where anything else kept the loop busy.
+that data came, that a reply was done, and that a timer fired, which is late where anything else kept the loop busy. The
+first look after that finds all that waited meanwhile; what comes later did not wait.
 
 How old a request is said to be is never less than it is in the loop by more than `BEAT_S + SLACK_S`. What it waited
 before the kernel had it, only a proxy can know: `X-Slatewise-Start` says when it was there, in milliseconds since 1970.
@@ -12,6 +13,7 @@ before the kernel had it, only a proxy can know: `X-Slatewise-Start` says when i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import final
 
 from slatewise.serve import wire
@@ -43,21 +45,20 @@ class Turns:
 
     def __init__(self) -> None:
         """Start with a loop that was never busy."""
-        self._looked = self._floor = self._data = self._worked = float("-inf")
+        self._looked = self._floor = self._data = self._worked = -inf
         self._beat: float | None = None
-        self._since = 0.0
+        self._since = inf
 
     def data(self, now: float) -> float:
         """Return when data that is seen now may have come."""
-        if self._worked > self._data:  # the first of this look: what it finds came after the look before
-            self._floor = self._looked if now - self._worked <= SLACK_S else now
-            self._looked = now
-        elif now - self._data > SLACK_S:
-            self._floor = self._looked = now
+        has_worked = self._worked > self._data
+        if has_worked or now - self._data > SLACK_S:  # the first of this look: what it finds came after the look before
+            floor = self._looked if has_worked and now - self._worked <= SLACK_S else now
+            waited = self._since if now - max(self._beat or now, self._worked) <= SLACK_S else inf
+            self._floor = min(floor, self._blind_since(now), waited)
+            self._looked, self._since = now, inf
         self._data = now
-        if self._beat is None or (self._since == self._beat and not self._is_late(now)):
-            return self._floor
-        return min(self._floor, self._since)
+        return self._floor
 
     def replied(self, now: float) -> None:
         """Take note that a reply was done."""
@@ -66,12 +67,17 @@ class Turns:
     def beat(self, now: float | None) -> None:
         """Take note that the timer fired; None that it does not run any more."""
         if now is not None:
-            looked = now - self._data <= SLACK_S
-            self._since = self._beat if self._beat is not None and self._is_late(now) and not looked else now
+            self._since = self._blind_since(now)
         self._beat = now
 
-    def _is_late(self, now: float) -> bool:
-        return self._beat is not None and now - self._beat > BEAT_S + SLACK_S
+    def _blind_since(self, now: float) -> float:
+        """Return since when it may have looked at nothing; infinite unless the timer is late and nothing says why.
+
+        A request that is answered, or seen, is a reason: what waits behind it is as old as the look before.
+        """
+        if self._beat is None or now - max(self._beat + BEAT_S, self._worked, self._data) <= SLACK_S:
+            return inf
+        return max(self._beat, self._data)
 
 
 def said(headers: Mapping[bytes, bytes], today: float) -> tuple[float | None, float]:
