@@ -1,7 +1,9 @@
 """The protocol: whoever asks cannot tell it from uvicorn's, but for replies that uvicorn would break off."""
 
 import asyncio
+import gc
 import time
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -239,3 +241,19 @@ def test_whoever_hangs_up_is_gone_for_the_application():
 
     ((_, said),) = asyncio.run(received())
     assert said == "gone"
+
+
+@pytest.mark.parametrize("path", ["/", "/leave", "/nothing", "/listen", "hangs up"])
+def test_a_connection_that_was_lost_is_freed_at_once(path):
+    async def gone():
+        connection = Connection(ours())
+        cut = -1 if path == "hangs up" else None
+        await connection.says(request("POST", "/" if cut else path, b"a body")[:cut])
+        await connection.ends()
+        return weakref.ref(connection.protocol)
+
+    gc.disable()
+    try:
+        assert asyncio.run(gone())() is None
+    finally:
+        gc.enable()

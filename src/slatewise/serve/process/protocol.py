@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote
@@ -29,6 +29,12 @@ def protocol(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol
             if self.loop not in self._beats:
                 self._beats.add(self.loop)
                 self._beat()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """End; an exchange that is over is let go of, so that neither waits for the collector of cycles."""
+            super().connection_lost(exc)
+            if self.cycle is not None and self.cycle.response_complete:
+                self.cycle = cast("Any", None)
 
         def data_received(self, data: bytes) -> None:
             """Read, and write down since when that may have waited."""
@@ -68,7 +74,7 @@ def protocol(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol
             self.scope, self.cycle = cast("Any", scope), cast("Any", exchange)
             if before is None or before.response_complete:
                 task = self.loop.create_task(exchange.run_asgi(cast("Any", app)))
-                task.add_done_callback(self.tasks.discard)
+                task.add_done_callback(self._ended)
                 self.tasks.add(task)
             else:
                 self.flow.pause_reading()
@@ -88,6 +94,11 @@ def protocol(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol
             """Go on with the next request."""
             turns.replied(clock())
             super().on_response_complete()
+
+        def _ended(self, task: Task[None]) -> None:
+            self.tasks.discard(task)
+            if self.transport.is_closing():
+                self.cycle = cast("Any", None)
 
         def _beat(self) -> None:
             if self.connections:
