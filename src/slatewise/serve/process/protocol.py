@@ -15,8 +15,16 @@ from slatewise.serve.process.exchange import Exchange
 from slatewise.serve.timing.arrival import ARRIVED, BEAT_S, Turns
 
 
-def protocol(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol]:
-    """Return the protocol, for `uvicorn.Config(http=...)`; `turns` is told what `clock` says."""
+def protocol(
+    turns: Turns, clock: Callable[[], float], counted: Callable[[int], object] = bool
+) -> type[HttpToolsProtocol]:
+    """Return the protocol, for `uvicorn.Config(http=...)`.
+
+    Args:
+        turns: Told when the loop looks, and works.
+        clock: What it is told, a monotonic clock.
+        counted: Told how many connections there are, when that has changed.
+    """
 
     class Protocol(HttpToolsProtocol):
         """One connection: its parser, its time-outs and its pipeline are uvicorn's, its exchanges are ours."""
@@ -26,6 +34,7 @@ def protocol(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol
         def connection_made(self, transport: Any) -> None:
             """Begin, and have the timer fire."""
             super().connection_made(transport)
+            counted(len(self.connections))
             if self.loop not in self._beats:
                 self._beats.add(self.loop)
                 self._beat()
@@ -33,6 +42,7 @@ def protocol(turns: Turns, clock: Callable[[], float]) -> type[HttpToolsProtocol
         def connection_lost(self, exc: Exception | None) -> None:
             """End; an exchange that is over is let go of, so that neither waits for the collector of cycles."""
             super().connection_lost(exc)
+            counted(len(self.connections))
             if self.cycle is not None and self.cycle.response_complete:
                 self.cycle = cast("Any", None)
 

@@ -25,8 +25,9 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import monotonic
-from typing import Any, Literal, TypeAlias, TypeVar, final
+from typing import Any, Literal, TypeAlias, TypeVar, cast, final
 
 import uvicorn
 from prometheus_client import disable_created_metrics
@@ -40,6 +41,7 @@ from slatewise.serve.process.logs import set_up
 from slatewise.serve.process.meters import Meters
 from slatewise.serve.process.protocol import protocol
 from slatewise.serve.process.settings import Settings
+from slatewise.serve.process.sharing import Acceptor, Seat
 from slatewise.serve.timing.arrival import Turns
 
 SWITCH_S = 0.001
@@ -62,6 +64,7 @@ def serve(
     listener: socket.socket,
     *,
     accept: Accept = "at once",
+    seat: Seat | None = None,
     ready: Callable[[str], object] = print,
 ) -> None:
     """Serve a policy until a signal says to stop.
@@ -72,6 +75,7 @@ def serve(
         listener: A socket that listens; it is closed at the end.
         accept: From when on connections are accepted: `at once`, so that readiness can be asked, or `when ready`, if
             others accept from the same socket meanwhile.
+        seat: Where it shares connections with them.
         ready: Told the policy's hash when requests are served from now on.
 
     Raises:
@@ -83,7 +87,7 @@ def serve(
     sys.setswitchinterval(SWITCH_S)
     disable_created_metrics()
     meters = Meters()
-    life = _Life(settings, listener, Front(meters, policy.hash), meters)
+    life = _Life(settings, listener, Front(meters, policy.hash), meters, seat)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(life.run(lambda: put_together(policy, settings, meters), accept, ready))
         if any(thread.is_alive() for thread in life.threads):  # before the runner waits for what is under way
@@ -91,11 +95,11 @@ def serve(
             os._exit(0)  # what does not end in its time must not keep the process
 
 
-def configured(front: Front, settings: Settings) -> uvicorn.Config:
-    """Return how a front is served; errors are logged where everything is."""
+def configured(front: Front, settings: Settings, counted: Callable[[int], object] = bool) -> uvicorn.Config:
+    """Return how a front is served; errors are logged where everything is, `counted` is told of connections."""
     return uvicorn.Config(
         front,
-        http=protocol(Turns(), monotonic),
+        http=protocol(Turns(), monotonic, counted),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -113,11 +117,22 @@ class _Uvicorn(uvicorn.Server):
     """uvicorn, which leaves signals to us, and is slow to close connections.
 
     Attributes:
+        seat: Where this process shares connections with others; None if it is alone.
         accept_s: How long it may take until everybody who waits to be accepted is.
         linger_s: How long it then waits for requests on connections that are open; replies close theirs meanwhile.
     """
 
+    seat: Seat | None = None
     accept_s = linger_s = 0.0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.seat is None or sockets is None:
+            await super().startup(sockets)
+            return
+        kind: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        make = partial(kind, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        self.servers = [cast("Any", Acceptor(listener, make, self.seat)) for listener in sockets]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -146,7 +161,9 @@ class _Uvicorn(uvicorn.Server):
 class _Life:
     """What a process goes through."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, front: Front, meters: Meters) -> None:
+    def __init__(
+        self, settings: Settings, listener: socket.socket, front: Front, meters: Meters, seat: Seat | None
+    ) -> None:
         self._settings = settings
         self._listener = listener
         self._front = front
@@ -155,7 +172,8 @@ class _Life:
         self._hurried = asyncio.Event()  # not to wait for the load balancer
         self.threads: list[threading.Thread] = []
         self._aside = ThreadPoolExecutor(thread_name_prefix="aside")
-        self._server = _Uvicorn(configured(front, settings))
+        self._server = _Uvicorn(configured(front, settings, bool if seat is None else seat.note))
+        self._server.seat = seat
 
     async def run(self, build: Callable[[], Parts], accept: Accept, ready: Callable[[str], object]) -> None:
         loop = asyncio.get_running_loop()

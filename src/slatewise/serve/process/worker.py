@@ -13,6 +13,7 @@ import msgspec
 from slatewise.core.errors import SlatewiseError
 from slatewise.core.policy import Policy
 from slatewise.serve.process.server import serve
+from slatewise.serve.process.sharing import Seat, Tally
 from slatewise.serve.process.workers import FAILED, Errand
 from slatewise.stages import STAGES
 
@@ -24,7 +25,10 @@ def main() -> int:
     try:
         policy = Policy.load(errand.policy, STAGES)
         listener = socket.socket(fileno=errand.listener)
-        serve(policy, errand.settings, listener, accept=errand.accept, ready=lambda told: _tell(errand, told))
+        seat = Seat(Tally(errand.tally), errand.place)
+        serve(
+            policy, errand.settings, listener, accept=errand.accept, seat=seat, ready=lambda told: _tell(errand, told)
+        )
     except SlatewiseError as error:
         print(error, file=sys.stderr)
         return FAILED

@@ -33,6 +33,7 @@ import msgspec
 from slatewise.serve.process.listener import notify
 from slatewise.serve.process.logs import set_up
 from slatewise.serve.process.settings import Settings
+from slatewise.serve.process.sharing import NONE, Tally
 
 SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Libraries that would start threads of their own, when a process is to use one core."""
@@ -52,6 +53,8 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         settings: How to serve it.
         listener: Number of the socket.
         told: Number of the pipe on which it says that it is ready.
+        tally: Number of the file with everybody's connections.
+        place: Its place in there.
         accept: From when on it accepts connections; only the first one does so before it is ready.
     """
 
@@ -59,6 +62,8 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     settings: Settings
     listener: int
     told: int
+    tally: int
+    place: int
     accept: Literal["at once", "when ready"]
 
 
@@ -120,6 +125,7 @@ class _Worker:
 
     Attributes:
         number: Its place among the workers.
+        place: Its place in the tally of connections, which its successor does not have while both are there.
         process: The process.
         told: Where it says that it is ready.
         began: When it was started.
@@ -128,8 +134,8 @@ class _Worker:
         replaces: The worker whose place it takes when it is ready.
     """
 
-    def __init__(self, number: int, process: subprocess.Popen[bytes], told: int, began: float) -> None:
-        self.number, self.process, self.told, self.began = number, process, told, began
+    def __init__(self, number: int, place: int, process: subprocess.Popen[bytes], told: int, began: float) -> None:
+        self.number, self.place, self.process, self.told, self.began = number, place, process, told, began
         self.ready = self.leaving = False
         self.replaces: _Worker | None = None
 
@@ -145,6 +151,8 @@ class _Fleet:
         self._due: dict[int, float] = {}
         self._restarts = [Restarts() for _ in range(settings.workers)]
         self._old: deque[_Worker] = deque()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        self._tally = Tally(self._file.fileno(), places=2 * settings.workers)
         self._selector = selectors.DefaultSelector()
         self._up = self._stopping = False
         self._code = 0
@@ -190,25 +198,29 @@ class _Fleet:
 
     def _start(self, number: int, rollout: Literal["resume", "file"] = "resume") -> _Worker:
         told, tell = os.pipe()
-        listener = self._listener.fileno()
+        listener, tally = self._listener.fileno(), self._file.fileno()
+        place = min(set(range(2 * self._settings.workers)) - {worker.place for worker in self._workers})
         environment = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
         environment[METERS_FOLDER] = str(self._meters)
         process = subprocess.Popen(
             [sys.executable, "-m", "slatewise.serve.process.worker"],
             stdin=subprocess.PIPE,
             stdout=sys.stderr,
-            pass_fds=(listener, tell),
+            pass_fds=(listener, tell, tally),
             env=environment,
         )
         os.close(tell)
         accept = "when ready" if any(worker.ready for worker in self._workers) else "at once"
         settings = msgspec.structs.replace(self._settings, rollout=rollout)
-        errand = Errand(policy=str(self._policy), settings=settings, listener=listener, told=tell, accept=accept)
+        errand = Errand(
+            policy=str(self._policy), settings=settings, listener=listener, told=tell, tally=tally, place=place,
+            accept=accept,
+        )  # fmt: skip
         assert process.stdin is not None
         with suppress(BrokenPipeError):
             process.stdin.write(msgspec.json.encode(errand) + b"\n")
             process.stdin.flush()  # and open until the end: a worker whose parent is gone reads its end
-        worker = _Worker(number, process, told, monotonic())
+        worker = _Worker(number, place, process, told, monotonic())
         self._workers.append(worker)
         self._selector.register(told, selectors.EVENT_READ, worker)
         return worker
@@ -264,6 +276,7 @@ class _Fleet:
     def _reap(self) -> None:
         for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
             self._workers.remove(worker)
+            self._tally[worker.place] = NONE
             assert worker.process.stdin is not None
             with suppress(BrokenPipeError):
                 worker.process.stdin.close()
