@@ -232,7 +232,8 @@ class Candidates:
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.int64)
         ids = [self.item_id[row] for row in rows.tolist()]
-        return Candidates(ids, _Taken(self.columns, rows), self.gaps, self.items[rows], self.repeats)
+        wholes = self._wholes if self._wholes is None or not len(self._wholes) else self._wholes[rows]
+        return Candidates(ids, _Taken(self.columns, rows), self.gaps, self.items[rows], self.repeats, wholes=wholes)
 
     def conform(self, kinds: Mapping[str, Kind], lines: Sequence[str]) -> Candidates:
         """Return candidates whose declared columns have their declared kinds and whose line codes index `lines`.

@@ -136,7 +136,12 @@ class Acceptor:
         self._seat.tally[self._seat.place] += 1
         opening = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
         self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
+        opening.add_done_callback(self._opened)
+
+    def _opened(self, opening: asyncio.Task[object]) -> None:
+        self._opening.discard(opening)
+        if not opening.cancelled() and (error := opening.exception()) is not None:
+            log.warning("a connection was lost before it began: %s", error)
 
     def _pause(self, seconds: float, then: Callable[[], None]) -> None:
         self._loop.remove_reader(self._listener)
