@@ -112,7 +112,8 @@ def protocol(
 
         def _beat(self) -> None:
             if self.connections:
-                turns.beat(clock())
+                if turns.beat(clock()):
+                    self.loop.call_soon(self.loop.call_soon, turns.looked)  # what is called a turn later follows a look
                 self.loop.call_later(BEAT_S, self._beat)
             else:
                 turns.beat(None)

@@ -3,7 +3,7 @@
 A request waits in the kernel, and then in the event loop, before any of our code sees it. While the loop works, it
 looks at no connection; so what it finds when it comes round may have waited since it last looked. `Turns` keeps when
 that was, and a request is taken to be as old as it can be: rather too early than too late. It is told of three things:
-that data came, that a reply was done, and that a timer fired, which is late where anything else kept the loop busy. The
+that data came, that a reply was done, and that a timer fired, which is late where anything kept the loop busy. The
 first look after that finds all that waited meanwhile; what comes later did not wait.
 
 How old a request is said to be is never less than it is in the loop by more than `BEAT_S + SLACK_S`. What it waited
@@ -54,8 +54,7 @@ class Turns:
         has_worked = self._worked > self._data
         if has_worked or now - self._data > SLACK_S:  # the first of this look: what it finds came after the look before
             floor = self._looked if has_worked and now - self._worked <= SLACK_S else now
-            waited = self._since if now - max(self._beat or now, self._worked) <= SLACK_S else inf
-            self._floor = min(floor, self._blind_since(now), waited)
+            self._floor = min(floor, self._since, self._blind_since(now))
             self._looked, self._since = now, inf
         self._data = now
         return self._floor
@@ -64,18 +63,22 @@ class Turns:
         """Take note that a reply was done."""
         self._worked = now
 
-    def beat(self, now: float | None) -> None:
-        """Take note that the timer fired; None that it does not run any more."""
-        if now is not None:
-            self._since = self._blind_since(now)
+    def beat(self, now: float | None) -> bool:
+        """Take note that the timer fired, or, for None, that it does not run any more.
+
+        Returns whether it was late: `looked` is to be called as soon as the loop has looked again.
+        """
+        self._since = inf if now is None else self._blind_since(now)
         self._beat = now
+        return self._since < inf
+
+    def looked(self) -> None:
+        """Take note that the loop has looked since the timer was late: whoever waited was found."""
+        self._since = inf
 
     def _blind_since(self, now: float) -> float:
-        """Return since when it may have looked at nothing; infinite unless the timer is late and nothing says why.
-
-        A request that is answered, or seen, is a reason: what waits behind it is as old as the look before.
-        """
-        if self._beat is None or now - max(self._beat + BEAT_S, self._worked, self._data) <= SLACK_S:
+        """Return since when nobody may have been seen; infinite if the timer is not late."""
+        if self._beat is None or now - self._beat <= BEAT_S + SLACK_S:
             return inf
         return max(self._beat, self._data)
 
