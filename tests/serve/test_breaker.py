@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -188,7 +189,9 @@ def test_a_reservation_takes_no_longer_than_there_is_time():
 def test_an_answer_that_is_there_is_taken_although_the_loop_was_busy(shared_redis):
     async def test():
         breaker = opened(shared_redis.url, clock=time.monotonic, tenant="busy")
-        await breaker.read("connected")
+        with suppress(StoreError):  # connected; a server that does not have the script yet is asked twice
+            await breaker.reserve("v", "p", [WANT], time=0.0, hold_s=1.0)
+        late = breaker.late
         for page in range(20):
             call = asyncio.ensure_future(
                 breaker.reserve("u", f"p{page}", [WANT], time=0.0, hold_s=page + 1.0, left_s=0.002)
@@ -197,7 +200,7 @@ def test_an_answer_that_is_there_is_taken_although_the_loop_was_busy(shared_redi
                 await asyncio.sleep(0)  # the question is sent
             time.sleep(0.1)  # a page is composed meanwhile
             await call
-        assert breaker.late == 0
+        assert breaker.late == late
         await breaker.close()
 
     asyncio.run(test())
