@@ -142,7 +142,9 @@ def test_work_that_is_over_makes_nobody_older(service):
         ([("beat", 1.0), ("data", 1.0049), ("replied", 1.04), ("data", 1.043)], 1.0049),
         ([("beat", 1.0), ("beat", 1.03), ("data", 1.0301), ("data", 1.0302)], 1.0),  # one look, after something else
         ([("beat", 1.0), ("data", 1.03), ("data", 1.0301)], 1.0),
-        ([("beat", 1.0), ("beat", 1.03), ("data", 1.0301), ("data", 1.032)], 1.032),  # the next look
+        ([("beat", 1.0), ("beat", 1.03), ("data", 1.0301), ("data", 1.032)], 1.0),  # not seen to be another look
+        ([("beat", 1.0), ("beat", 1.03), ("data", 1.0301), ("looked", None), ("data", 1.032)], 1.032),
+        ([("beat", 1.0), ("data", 1.001), ("replied", 1.1), ("data", 1.1001), ("data", 1.102)], 1.001),
         ([("beat", 1.0), ("beat", 1.03), ("looked", None), ("data", 1.031)], 1.031),  # it looked, and there was nobody
     ],
 )

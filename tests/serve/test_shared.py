@@ -208,6 +208,34 @@ def test_what_pages_took_is_told_for_many_at_a_time():
     asyncio.run(test())
 
 
+def test_pages_that_the_store_refuses_keep_no_others_from_being_told():
+    async def test():
+        failing, deployed, told = Failing(), policy(BRANDS), set()
+        shared = failing.shared()
+        refused = {str(page) for page in range(AT_ONCE)}
+
+        async def settle(pages):
+            done = [took.page not in refused for took in pages]
+            if not any(done):
+                raise UndoneError("WRONGTYPE")
+            told.update(took.page for took, there in zip(pages, done, strict=True) if there)
+            return done
+
+        failing.settle = settle
+        names = [str(page) for page in range(3 * AT_ONCE)]
+        for page in names:
+            serve(shared, deployed, request(page), page)
+        for _ in range(4):
+            await shared.sync()
+        assert told == set(names) - refused
+        for page in ("x", *names[AT_ONCE:]):
+            serve(shared, deployed, request(page), f"later {page}")
+        await shared.flush()
+        assert told == {*names, "later x", *(f"later {name}" for name in names[AT_ONCE:])} - refused
+
+    asyncio.run(test())
+
+
 def test_pages_that_wait_to_be_told_are_bounded():
     async def test():
         failing, deployed = Failing(), policy(BRANDS)

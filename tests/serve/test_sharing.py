@@ -8,7 +8,7 @@ import tempfile
 import pytest
 import uvloop
 
-from slatewise.serve.process.sharing import NONE, PAUSE_S, Acceptor, Seat, Tally
+from slatewise.serve.process.sharing import HANDFUL, NONE, PAUSE_S, Acceptor, Seat, Tally
 
 
 class Counted(asyncio.Protocol):
@@ -82,7 +82,7 @@ def test_every_worker_has_about_as_many_connections_as_any_other(many):
         with contextlib.closing(Workers(2)) as workers:
             await workers.connect(many)
             most, least = max(workers.shares()), min(workers.shares())
-            assert most - least <= 1 + most // 8
+            assert most - least <= 1 + many // 10
             assert workers.shares() == [workers.tally[0], workers.tally[1]]
 
     run(test)
@@ -100,6 +100,38 @@ def test_who_lost_connections_gets_the_next_ones():
             before = len(workers.open[0])
             await workers.connect(before)
             assert workers.shares() == [before, before]
+
+    run(test)
+
+
+def test_who_is_about_to_end_leaves_connections_to_others():
+    async def test():
+        with contextlib.closing(Workers(2)) as workers:
+            await workers.connect(6)
+            Seat(workers.tally, 0).leave()
+            before = workers.shares()
+            await workers.connect(8)
+            assert workers.shares() == [before[0], before[1] + 8]
+            workers.acceptors[1].close()
+            await workers.connect(2)
+            assert workers.shares() == [before[0] + 2, before[1] + 8]  # as there is nobody else
+
+    run(test)
+
+
+def test_a_worker_that_hangs_keeps_no_crowd_waiting():
+    async def test():
+        with contextlib.closing(Workers(1, deaf=1)) as workers:
+            (acceptor,) = workers.acceptors
+            pauses, pause = [], acceptor._pause
+            acceptor._pause = lambda *args: (pauses.append(args), pause(*args))
+            clients = [socket.create_connection(workers.listener.getsockname()) for _ in range(100)]
+            workers.clients += clients
+            await workers.connect(1)
+            async with asyncio.timeout(60):
+                while workers.count() < 101:
+                    await asyncio.sleep(0.001)
+            assert len(pauses) <= 2 + 101 / HANDFUL
 
     run(test)
 

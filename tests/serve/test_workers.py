@@ -111,6 +111,17 @@ def test_all_workers_end_together_under_load_and_no_request_fails(served):
     ]
 
 
+def test_workers_are_replaced_again_while_those_before_still_drain():
+    with Living("--workers", "2", "--drain-s", "60") as living:
+        living.until_up()
+        for ready in (4, 6):
+            living.process.send_signal(signal.SIGHUP)
+            wait_for(lambda ready=ready: living.said().count(" is ready") >= ready, "two new workers")
+        assert len(living.children()) == 6
+        assert living.ask("/v1/compose", BODY)[0] == 200
+        assert living.stop(signal.SIGINT) == 0
+
+
 def test_workers_end_when_the_process_above_them_is_killed():
     with Living(*TWO) as living:
         children = living.until_up().children()

@@ -75,12 +75,13 @@ class _Tally:
         entered: Those with ledgers.
         passed: How many were passed over.
         crowded: How many of these for want of time.
+        unsteered: How many more there are that loops did not steer.
         share: Share that is sampled.
     """
 
     def __init__(self) -> None:
         self.entered: list[Entered] = []
-        self.passed = self.crowded = 0
+        self.passed = self.crowded = self.unsteered = 0
         self.share = 1.0
 
     def pass_over(self) -> None:
@@ -119,9 +120,9 @@ class Books:
             return True
 
     def pass_over(self, policy: str) -> None:
-        """Count a page whose ledger nobody wants: others stand for it."""
+        """Count a page that loops did not steer: others of its window stand for it, if there are any."""
         with self._lock:
-            self._tallies.setdefault(policy, _Tally()).passed += 1
+            self._tallies.setdefault(policy, _Tally()).unsteered += 1
 
     def next(self) -> Shown | None:
         """Return the newest page, whose ledger is due; None if there is none."""
@@ -156,10 +157,10 @@ class Books:
                 tally.share = max(tally.share / 2, LEAST_SHARE)
             elif not tally.crowded and 2 * count <= self._most:
                 tally.share = min(tally.share * 2, 1.0)
-            tally.crowded = 0
+            unsteered, tally.crowded, tally.unsteered = tally.unsteered, 0, 0
             if not count:
                 return []
-            all_pages = count + tally.passed
+            all_pages = count + tally.passed + unsteered
             tally.entered, tally.passed = [], 0
         self.pages += all_pages
         self.accounted += count

@@ -107,7 +107,8 @@ def protocol(
 
         def _ended(self, task: Task[None]) -> None:
             self.tasks.discard(task)
-            if self.transport.is_closing():
+            cycle = cast("Exchange | None", self.cycle)
+            if self.transport.is_closing() and cycle is not None and (cycle.response_complete or cycle.disconnected):
                 self.cycle = cast("Any", None)
 
         def _beat(self) -> None:

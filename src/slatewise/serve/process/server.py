@@ -23,7 +23,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
@@ -124,6 +124,7 @@ class _Uvicorn(uvicorn.Server):
 
     seat: Seat | None = None
     accept_s = linger_s = 0.0
+    _acceptors: Sequence[Acceptor] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.seat is None or sockets is None:
@@ -131,7 +132,8 @@ class _Uvicorn(uvicorn.Server):
             return
         kind: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
         make = partial(kind, config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        self.servers = [cast("Any", Acceptor(listener, make, self.seat)) for listener in sockets]
+        self._acceptors = [Acceptor(listener, make, self.seat) for listener in sockets]
+        self.servers = cast("Any", self._acceptors)
         self.started = True
 
     @contextlib.contextmanager
@@ -147,6 +149,8 @@ class _Uvicorn(uvicorn.Server):
                 await asyncio.sleep(0)  # one is accepted each time the loop comes round
         for server in self.servers:
             server.close()
+        for acceptor in self._acceptors:
+            await acceptor.wait_closed()  # what was accepted has begun then
         for listener in sockets or []:
             listener.close()
         until = monotonic() + self.linger_s
@@ -209,6 +213,8 @@ class _Life:
         notify("READY=1", os.environ)
         await self._asked.wait()
         front.drain()
+        if self._server.seat is not None:
+            self._server.seat.leave()
         notify("STOPPING=1", os.environ)
         log.info("draining for %g s", self._settings.drain_s)
         with contextlib.suppress(TimeoutError):

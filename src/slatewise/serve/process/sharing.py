@@ -6,12 +6,14 @@ all can read it, and who has more than another leaves a connection to that one f
 
     wait  <=>  own > fewest + own // 8
 
-What nobody else has taken by then is taken all the same, so a worker that hangs costs a connection that millisecond.
+What nobody else has taken by then is taken all the same. If nobody took any, it is a handful at once, so a worker that
+hangs keeps no crowd waiting. Who is about to end leaves connections to all others.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import mmap
 import os
@@ -19,8 +21,13 @@ import socket
 from collections.abc import Callable
 from typing import NamedTuple, final
 
+from slatewise.serve.process.listener import BACKLOG
+
 PAUSE_S = 0.001
 """How long a connection is left to others."""
+HANDFUL = 16
+"""Connections that are taken at once if nobody else wanted them."""
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 RETRY_S = 1.0
 """How long no connection is accepted where there is no room for one more open file."""
 NONE = -1
@@ -59,6 +66,10 @@ class Tally:
         """Write down how many the worker at a place has."""
         self._counts[place] = connections
 
+    def all(self) -> list[int]:
+        """Return how many each has."""
+        return self._counts.tolist()
+
     def has_fewer(self, place: int) -> bool:
         """Tell whether some other worker has fewer than the one at a place."""
         own = self._counts[place]
@@ -76,9 +87,13 @@ class Seat(NamedTuple):
         if self.tally[self.place] != NONE:
             self.tally[self.place] = connections
 
-    def has_more(self) -> bool:
-        """Tell whether some other worker has fewer."""
-        return self.tally.has_fewer(self.place)
+    def leave(self) -> None:
+        """Write down that it is about to end: others need not leave it anything."""
+        self.tally[self.place] = NONE
+
+    def yields(self) -> bool:
+        """Tell whether it leaves a connection to others: some have fewer, or it is about to end."""
+        return self.tally[self.place] == NONE or self.tally.has_fewer(self.place)
 
 
 @final
@@ -91,13 +106,15 @@ class Acceptor:
         self._listener, self._factory, self._seat = listener, factory, seat
         self._later: asyncio.TimerHandle | None = None
         self._opening: set[asyncio.Task[object]] = set()
+        self._before: list[int] = []
+        listener.listen(BACKLOG)
         listener.setblocking(False)
         seat.tally[seat.place] = 0
         self._listen()
 
     def close(self) -> None:
         """Accept no more."""
-        self._seat.tally[self._seat.place] = NONE
+        self._seat.leave()
         if self._later is not None:
             self._later.cancel()
         if self._listener.fileno() >= 0:
@@ -112,35 +129,40 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._look)
 
     def _look(self) -> None:
-        if self._seat.has_more():
+        if self._seat.yields():
+            self._before = self._seat.tally.all()
             self._pause(PAUSE_S, self._take)
         else:
             self._accept()
 
     def _take(self) -> None:
         self._listen()
-        self._accept()
+        many = HANDFUL if self._before == self._seat.tally.all() else 1
+        while many and self._accept():
+            many -= 1
 
-    def _accept(self) -> None:
+    def _accept(self) -> bool:
+        """Accept one; tell whether there was one."""
         try:
             connection, _ = self._listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another has it, or it is gone
-        except OSError:
-            log.exception("no connection can be accepted; tried again in %g s", RETRY_S)
-            self._pause(RETRY_S, self._listen)
-            return
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                log.exception("no connection can be accepted; tried again in %g s", RETRY_S)
+                self._pause(RETRY_S, self._listen)
+            return False  # else another has it, or it is gone
         connection.setblocking(False)
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._seat.tally[self._seat.place] += 1
+        self._seat.note(self._seat.tally[self._seat.place] + 1)
         opening = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
         self._opening.add(opening)
         opening.add_done_callback(self._opened)
+        return True
 
     def _opened(self, opening: asyncio.Task[object]) -> None:
         self._opening.discard(opening)
         if not opening.cancelled() and (error := opening.exception()) is not None:
+            self._seat.note(self._seat.tally[self._seat.place] - 1)
             log.warning("a connection was lost before it began: %s", error)
 
     def _pause(self, seconds: float, then: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ def main() -> int:
     try:
         policy = Policy.load(errand.policy, STAGES)
         listener = socket.socket(fileno=errand.listener)
-        seat = Seat(Tally(errand.tally), errand.place)
+        seat = None if errand.place is None else Seat(Tally(errand.tally), errand.place)
         serve(
             policy, errand.settings, listener, accept=errand.accept, seat=seat, ready=lambda told: _tell(errand, told)
         )

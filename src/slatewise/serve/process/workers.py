@@ -39,6 +39,8 @@ SINGLE_THREADED = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 """Libraries that would start threads of their own, when a process is to use one core."""
 NOT_HANDED_ON = ("NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "SLATEWISE_TOKEN", "SLATEWISE_KEY")
 METERS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+GENERATIONS = 8
+"""Times as many places for connections as workers: those that are about to end keep theirs."""
 FAILED = 1
 
 log = logging.getLogger("slatewise.serve")
@@ -54,7 +56,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         listener: Number of the socket.
         told: Number of the pipe on which it says that it is ready.
         tally: Number of the file with everybody's connections.
-        place: Its place in there.
+        place: Its place in there; None if all are taken, and it shares nothing.
         accept: From when on it accepts connections; only the first one does so before it is ready.
     """
 
@@ -63,7 +65,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     listener: int
     told: int
     tally: int
-    place: int
+    place: int | None
     accept: Literal["at once", "when ready"]
 
 
@@ -134,7 +136,9 @@ class _Worker:
         replaces: The worker whose place it takes when it is ready.
     """
 
-    def __init__(self, number: int, place: int, process: subprocess.Popen[bytes], told: int, began: float) -> None:
+    def __init__(
+        self, number: int, place: int | None, process: subprocess.Popen[bytes], told: int, began: float
+    ) -> None:
         self.number, self.place, self.process, self.told, self.began = number, place, process, told, began
         self.ready = self.leaving = False
         self.replaces: _Worker | None = None
@@ -152,7 +156,8 @@ class _Fleet:
         self._restarts = [Restarts() for _ in range(settings.workers)]
         self._old: deque[_Worker] = deque()
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
-        self._tally = Tally(self._file.fileno(), places=2 * settings.workers)
+        self._places = GENERATIONS * settings.workers
+        self._tally = Tally(self._file.fileno(), places=self._places)
         self._selector = selectors.DefaultSelector()
         self._up = self._stopping = False
         self._code = 0
@@ -199,7 +204,8 @@ class _Fleet:
     def _start(self, number: int, rollout: Literal["resume", "file"] = "resume") -> _Worker:
         told, tell = os.pipe()
         listener, tally = self._listener.fileno(), self._file.fileno()
-        place = min(set(range(2 * self._settings.workers)) - {worker.place for worker in self._workers})
+        taken = {worker.place for worker in self._workers}
+        place = next((place for place in range(self._places) if place not in taken), None)
         environment = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
         environment[METERS_FOLDER] = str(self._meters)
         process = subprocess.Popen(
@@ -276,7 +282,8 @@ class _Fleet:
     def _reap(self) -> None:
         for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
             self._workers.remove(worker)
-            self._tally[worker.place] = NONE
+            if worker.place is not None:
+                self._tally[worker.place] = NONE
             assert worker.process.stdin is not None
             with suppress(BrokenPipeError):
                 worker.process.stdin.close()

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from math import floor, inf
+from math import ceil, floor, inf
 from time import monotonic, time
 from typing import Annotated, NamedTuple, TypeAlias, final
 from uuid import uuid4
@@ -212,8 +212,9 @@ class Shared:
         with suppress(StoreError):
             for _ in range(2):  # the merge that was under way, and what was counted since
                 await self._merge()
-            while self._taken and await self._tell():
-                pass
+            for _ in range(ceil(len(self._taken) / AT_ONCE)):
+                with suppress(UndoneError):  # of all of these; others may be taken
+                    await self._tell()
 
     async def sync(self) -> None:
         """Merge once, and tell the store what pages took; if it does not answer, all of it waits for the next time."""
@@ -235,7 +236,11 @@ class Shared:
     async def _tell(self) -> bool:
         """Tell the store what the oldest pages took; those that it refuses wait again. Tell if there are none."""
         telling = list(islice(self._taken, AT_ONCE))
-        done = await self.store.settle(telling)
+        try:
+            done = await self.store.settle(telling)
+        except UndoneError:
+            self._taken.rotate(-len(telling))  # so that they keep no others waiting
+            raise
         for _ in telling:
             self._taken.popleft()
         self._taken.extend(one for one, there in zip(telling, done, strict=True) if not there)

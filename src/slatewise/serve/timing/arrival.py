@@ -41,27 +41,29 @@ class Turns:
     All times are seconds of one monotonic clock, which the caller reads.
     """
 
-    __slots__ = ("_beat", "_data", "_floor", "_looked", "_since", "_worked")
+    __slots__ = ("_beat", "_data", "_floor", "_looked", "_since", "_turned", "_worked")
 
     def __init__(self) -> None:
         """Start with a loop that was never busy."""
         self._looked = self._floor = self._data = self._worked = -inf
         self._beat: float | None = None
         self._since = inf
+        self._turned = True  # since data came last, so that what comes now is of another look
 
     def data(self, now: float) -> float:
         """Return when data that is seen now may have come."""
         has_worked = self._worked > self._data
-        if has_worked or now - self._data > SLACK_S:  # the first of this look: what it finds came after the look before
+        if self._turned or (self._beat is None and now - self._data > SLACK_S):
+            # The first of this look: what it finds came after the look before.
             floor = self._looked if has_worked and now - self._worked <= SLACK_S else now
             self._floor = min(floor, self._since, self._blind_since(now))
-            self._looked, self._since = now, inf
+            self._looked, self._turned = now, False
         self._data = now
         return self._floor
 
     def replied(self, now: float) -> None:
         """Take note that a reply was done."""
-        self._worked = now
+        self._worked, self._turned = now, True
 
     def beat(self, now: float | None) -> bool:
         """Take note that the timer fired, or, for None, that it does not run any more.
@@ -69,12 +71,12 @@ class Turns:
         Returns whether it was late: `looked` is to be called as soon as the loop has looked again.
         """
         self._since = inf if now is None else self._blind_since(now)
-        self._beat = now
+        self._beat, self._turned = now, True
         return self._since < inf
 
     def looked(self) -> None:
         """Take note that the loop has looked since the timer was late: whoever waited was found."""
-        self._since = inf
+        self._since, self._turned = inf, True
 
     def _blind_since(self, now: float) -> float:
         """Return since when nobody may have been seen; infinite if the timer is not late."""

@@ -37,7 +37,7 @@ from slatewise.serve.state.store.contract import (
 
 SCRIPTS = ("merge", "reserve", "settle", "confirm", "fresh", "lease", "publish", "read", "post", "take")
 
-CONNECTIONS = 32
+CONNECTIONS = 40
 """Most connections of a process; a call that finds all in use fails at once."""
 
 CONNECT_S = 0.25
